@@ -1,0 +1,1 @@
+//! End-to-end encryption: identity, prekeys, handshake, ratchet sessions.

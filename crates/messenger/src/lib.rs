@@ -1,0 +1,1 @@
+//! The whole node without input and output.

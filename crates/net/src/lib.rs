@@ -1,0 +1,1 @@
+//! The network: one task owns the libp2p swarm.

@@ -1,0 +1,1 @@
+//! What a node does for anyone: admission, stamps, keep rule, sync, push.

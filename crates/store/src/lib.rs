@@ -1,0 +1,1 @@
+//! The vault, the pool on disk, encryption at rest.

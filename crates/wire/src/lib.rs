@@ -1,0 +1,1 @@
+//! Every byte that strangers see: envelopes, ids, frames, invites, limits, the codec.

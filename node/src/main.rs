@@ -1,0 +1,2 @@
+//! The Starling node daemon and its command line.
+fn main() {}

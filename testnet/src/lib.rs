@@ -1,0 +1,1 @@
+//! Starts, stops and breaks networks of real nodes.

@@ -1,0 +1,2 @@
+//! Starts, stops and breaks networks of real nodes.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Scenarios, simulation, vectors and the architecture test.
