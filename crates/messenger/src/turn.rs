@@ -1,0 +1,458 @@
+//! What goes into a step and what comes out of it.
+//!
+//! A step never commits: it returns its writes with its outputs. The caller commits the writes
+//! durably, then releases the outputs in order; a turn without writes is released at once. A crash
+//! before the commit undoes the step, a crash after it loses outputs that the restored messenger
+//! makes again.
+
+use starling_relay::admit::Checked;
+use starling_relay::penalty::Fault;
+use starling_wire::envelope::{Envelope, EnvelopeId, EpochRange, TopicId};
+use starling_wire::invite::InvitePeer;
+use starling_wire::push_cell::PushCell;
+
+use crate::job::{Job, JobResult};
+use crate::record::VaultWrite;
+use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
+
+/// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock, milliseconds since 1970 UTC.
+    pub unix_ms: u64,
+    /// Monotonic clock, milliseconds since any fixed point of this process.
+    pub monotonic_ms: u64,
+}
+
+/// A peer from its first connection after identify to its last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Where a link leads, as far as diversity needs it: hashes of its /24 and /16 (or /48 and /32), never the
+/// address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressGroup {
+    /// Hash of the /24 (IPv6: /48).
+    pub narrow: u64,
+    /// Hash of the /16 (IPv6: /32).
+    pub wide: u64,
+}
+
+/// Repeated in the answer to a command or a network request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// A computation given away, repeated in its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// A gossip message that waits for its verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GossipToken(pub u64);
+
+/// A push cell that waits for its one-byte answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PushTicket(pub u64);
+
+/// What the network is told about a gossip message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forward it.
+    Accept,
+    /// Drop it; nobody is to blame.
+    Ignore,
+    /// Drop it; the peer that sent it is to blame.
+    Reject(Fault),
+}
+
+/// Why the network did not do what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody is subscribed to the topic.
+    NoPeers,
+    /// The link has gone.
+    LinkGone,
+    /// The peer answered no.
+    Refused,
+    /// The peer did not answer in time.
+    TimedOut,
+    /// A queue on our side was full.
+    Busy,
+}
+
+/// What a reconciliation achieved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SyncStats {
+    /// Envelopes that came.
+    pub received: u32,
+    /// Envelopes that went.
+    pub sent: u32,
+    /// Bytes in both directions, frames included.
+    pub bytes: u64,
+    /// Negentropy rounds.
+    pub rounds: u32,
+}
+
+/// Local number of a contact; shown as `p_...`, its conversation as `c_...`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct ContactNumber(pub u64);
+
+/// Local number of a message, in the order in which messages were made or came; shown as `m_...`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct MessageNumber(pub u64);
+
+/// Local number of an invite; shown as `i_...`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct InviteNumber(pub u64);
+
+/// Local number of a contact request; shown as `r_...`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct RequestNumber(pub u64);
+
+/// What a person asks of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// State of outbox, store, clock, links.
+    Status,
+    /// Sets the name that friends see.
+    SetName {
+        /// UTF-8, at most 64 bytes.
+        name: String,
+    },
+    /// The reusable address of this account.
+    Address {
+        /// Nodes by which a stranger may join.
+        peers: Vec<InvitePeer>,
+    },
+    /// A new one-use invite.
+    CreateInvite {
+        /// For whom; the contact gets this name.
+        label: Option<String>,
+        /// Seconds until it expires.
+        expires_s: u32,
+        /// Nodes by which the guest may join.
+        peers: Vec<InvitePeer>,
+    },
+    /// All invites made here.
+    Invites,
+    /// Withdraws an invite.
+    RevokeInvite(InviteNumber),
+    /// Uses an invite or an address.
+    AddContact {
+        /// The invite's bytes, already parsed.
+        invite: Box<starling_wire::invite::Invite>,
+        /// Local name; that of the invite if absent.
+        name: Option<String>,
+    },
+    /// All contacts.
+    Contacts,
+    /// Gives a contact another local name.
+    RenameContact {
+        /// Whom.
+        contact: ContactNumber,
+        /// The new name.
+        name: String,
+    },
+    /// Forgets a contact and its sessions; history stays.
+    RemoveContact(ContactNumber),
+    /// Blocks or unblocks a contact.
+    SetBlocked {
+        /// Whom.
+        contact: ContactNumber,
+        /// Whether nothing of theirs is shown from now on.
+        blocked: bool,
+    },
+    /// People who wrote without an invite.
+    Requests,
+    /// Accepts or refuses one.
+    AnswerRequest {
+        /// Which.
+        request: RequestNumber,
+        /// Accept it.
+        accept: bool,
+        /// Local name; the one they gave if absent.
+        name: Option<String>,
+    },
+    /// Sends a text.
+    Send {
+        /// To whom.
+        contact: ContactNumber,
+        /// UTF-8 text. At most what one small envelope carries in this version.
+        text: String,
+        /// Number of the message this answers.
+        reply_to: Option<MessageNumber>,
+        /// The caller's own id: a second send under it returns the first message.
+        client_id: Option<[u8; 16]>,
+    },
+    /// The present state of a message that is not yet final, and what happened to it.
+    Trace(MessageNumber),
+}
+
+/// Why a command was refused. Each is turned into one error code of the local API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such contact.
+    #[error("no such contact")]
+    NoSuchContact,
+    /// No such message.
+    #[error("no such message")]
+    NoSuchMessage,
+    /// No such invite.
+    #[error("no such invite")]
+    NoSuchInvite,
+    /// No such request.
+    #[error("no such request")]
+    NoSuchRequest,
+    /// A name that is empty, too long, or has control characters.
+    #[error("a name is 1 to 64 bytes of text without control characters")]
+    BadName,
+    /// Another contact has this name.
+    #[error("another contact is called that")]
+    NameTaken,
+    /// This account is a contact already.
+    #[error("already a contact")]
+    AlreadyContact(ContactNumber),
+    /// The invite is of this very account.
+    #[error("own invite")]
+    OwnInvite,
+    /// This node used the invite before.
+    #[error("invite used")]
+    InviteUsed {
+        /// When, ms since 1970.
+        used_unix_ms: u64,
+    },
+    /// The invite's time is over.
+    #[error("invite expired")]
+    InviteExpired {
+        /// When, ms since 1970.
+        expired_unix_ms: u64,
+    },
+    /// The invite is of another network.
+    #[error("invite of another network")]
+    WrongNetwork,
+    /// The text needs more room than an envelope has.
+    #[error("the text has {bytes} bytes; {limit_bytes} fit")]
+    TooLarge {
+        /// Bytes of the text.
+        bytes: usize,
+        /// Bytes that fit.
+        limit_bytes: usize,
+    },
+    /// The text is empty.
+    #[error("the text is empty")]
+    EmptyText,
+    /// The contact is blocked.
+    #[error("the contact is blocked")]
+    Blocked,
+    /// The disk is nearly full: nothing is accepted that could be lost.
+    #[error("only {free_bytes} bytes are free")]
+    DiskFull {
+        /// Bytes free.
+        free_bytes: u64,
+    },
+    /// So many messages wait already that no more are taken.
+    #[error("the outbox is full")]
+    OutboxFull,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Done; nothing to say.
+    Done,
+    /// To [`Command::Status`].
+    Status(Box<StatusView>),
+    /// To [`Command::Address`].
+    Address(Box<AddressView>),
+    /// To [`Command::CreateInvite`].
+    Invite(InviteView),
+    /// To [`Command::Invites`].
+    Invites(Vec<InviteView>),
+    /// To [`Command::AddContact`], [`Command::RenameContact`], accepted requests.
+    Contact(ContactView),
+    /// To [`Command::Contacts`].
+    Contacts(Vec<ContactView>),
+    /// To [`Command::Requests`].
+    Requests(Vec<RequestView>),
+    /// To [`Command::Send`].
+    Message {
+        /// The message.
+        message: Box<MessageView>,
+        /// Its `client_id` was known: nothing new was sent.
+        known: bool,
+    },
+    /// To [`Command::Trace`], oldest line first.
+    Trace(Vec<TraceLine>),
+    /// Refused.
+    Refused(CommandError),
+}
+
+/// What happens to the node.
+#[derive(Debug)]
+pub enum Input {
+    /// A person asks for something.
+    Command {
+        /// Repeated in the reply.
+        id: RequestId,
+        /// What.
+        command: Command,
+    },
+    /// A peer is held by a `link/1` stream and may be used for sync and push.
+    LinkUp {
+        /// Which.
+        link: LinkId,
+        /// Where it leads.
+        group: AddressGroup,
+        /// Whether we dialed it.
+        outbound: bool,
+        /// Its onion key, for push cells; none when its descriptor lacks one.
+        onion_key: [u8; 32],
+        /// Its wall clock minus ours when its frame came, ms.
+        clock_offset_ms: i64,
+    },
+    /// The link ended.
+    LinkDown {
+        /// Which.
+        link: LinkId,
+    },
+    /// An envelope came by gossip; exactly one verdict goes back.
+    Gossip {
+        /// For the verdict.
+        token: GossipToken,
+        /// Who forwarded it.
+        link: LinkId,
+        /// The envelope.
+        envelope: Checked,
+    },
+    /// Envelopes came by sync.
+    Pulled {
+        /// From whom.
+        link: LinkId,
+        /// The envelopes.
+        envelopes: Vec<Checked>,
+    },
+    /// A neighbour asks this node to publish for it (or sends cover); exactly one answer goes back.
+    Cell {
+        /// From whom.
+        link: LinkId,
+        /// For the answer.
+        ticket: PushTicket,
+        /// The sealed cell.
+        cell: PushCell,
+    },
+    /// A reconciliation ended.
+    SyncEnded {
+        /// With whom.
+        link: LinkId,
+        /// Over which epochs.
+        window: EpochRange,
+        /// Those of the watched ids that the neighbour holds.
+        held: Vec<EnvelopeId>,
+        /// What it achieved, or what the neighbour did wrong; [`None`] in the error when the stream broke.
+        result: Result<SyncStats, Option<Fault>>,
+    },
+    /// The network did, or did not do, what [`Output::Publish`] or [`Output::Push`] asked.
+    Done {
+        /// Of the output.
+        id: RequestId,
+        /// How it went.
+        result: Result<(), Refusal>,
+    },
+    /// A computation ended.
+    Computed {
+        /// Of the output.
+        id: JobId,
+        /// Its result.
+        result: JobResult,
+    },
+    /// The disk's free room, whenever it was measured.
+    Disk {
+        /// Bytes free where the data directory lies.
+        free_bytes: u64,
+    },
+    /// The time that `next_wake` named has come.
+    Wake,
+}
+
+/// What the node is to do.
+#[derive(Debug)]
+pub enum Output {
+    /// The verdict on a gossip message.
+    Verdict {
+        /// Of the input.
+        token: GossipToken,
+        /// What to do with it.
+        verdict: Verdict,
+    },
+    /// Publish, as the exit of somebody's push; answered by [`Input::Done`].
+    Publish {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// Where.
+        topic: TopicId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// Push a cell to a neighbour; answered by [`Input::Done`].
+    Push {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// Which neighbour.
+        link: LinkId,
+        /// The sealed cell.
+        cell: PushCell,
+    },
+    /// The one-byte answer to a neighbour's push.
+    CellAnswer {
+        /// Of the input.
+        ticket: PushTicket,
+        /// 0 taken, or 1 refused.
+        taken: bool,
+    },
+    /// Reconcile with a neighbour; answered by [`Input::SyncEnded`].
+    StartSync {
+        /// Which neighbour.
+        link: LinkId,
+        /// Over which epochs.
+        window: EpochRange,
+        /// Ids whose presence at the neighbour is asked.
+        watch: Vec<EnvelopeId>,
+    },
+    /// A neighbour broke the protocol.
+    Penalize {
+        /// Which.
+        link: LinkId,
+        /// How.
+        fault: Fault,
+    },
+    /// A computation for a worker; answered by [`Input::Computed`].
+    Compute {
+        /// Repeated in the answer.
+        id: JobId,
+        /// What.
+        job: Job,
+    },
+    /// A computation is no longer wanted.
+    CancelCompute {
+        /// Which.
+        id: JobId,
+    },
+    /// The answer to a command.
+    Reply {
+        /// Of the command.
+        id: RequestId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Something a person may want to see. Its sequence number is given where it is committed.
+    Event(Event),
+}
+
+/// What one step asks for.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// To be committed durably, together, before any output is released.
+    pub writes: Vec<VaultWrite>,
+    /// To be released in this order. A turn with an [`Output::Event`] is committed even without writes.
+    pub outputs: Vec<Output>,
+}

@@ -1,0 +1,110 @@
+//! The pool of sealed envelopes that a node keeps for everyone in its shard. SPEC: B12.
+//!
+//! Two pools exist: files on a disk (crate `store`) and the one in memory that the simulator uses.
+//! Both ask [`crate::budget`] which envelope stays.
+
+use std::collections::BTreeSet;
+
+use starling_wire::envelope::{Class, Envelope, EnvelopeKey, Epoch, EpochRange, Tag, TopicId};
+use thiserror::Error;
+
+use crate::admit::Checked;
+
+/// What became of an envelope that was offered to the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is stored now; its arrival number (strictly rising, never reused).
+    New(u64),
+    /// It was there already.
+    Duplicate,
+    /// The keep rule refused it.
+    BelowCut,
+}
+
+/// The pool could not do its work: our disk, never a peer's fault.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PoolError {
+    /// Too little room is left on the disk to store for strangers.
+    #[error("only {free_bytes} bytes are free on the disk")]
+    DiskFull {
+        /// Bytes free.
+        free_bytes: u64,
+    },
+    /// Reading or writing failed.
+    #[error("the pool's files failed: {0}")]
+    Io(String),
+}
+
+/// An envelope by the order in which it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Arrival number.
+    pub number: u64,
+    /// Where it is stored.
+    pub key: EnvelopeKey,
+    /// Its tag.
+    pub tag: Tag,
+}
+
+/// An immutable view of a part of the pool, for one reconciliation beside the core.
+pub trait IdSource {
+    /// Keys of all envelopes in the view, in no promised order.
+    fn keys(&self) -> Vec<EnvelopeKey>;
+    /// One of them; `None` when it has gone since.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the disk fails.
+    fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError>;
+}
+
+/// Envelopes by topic, epoch and class, under one budget each.
+pub trait EnvelopePool {
+    /// Its immutable view.
+    type Snapshot: IdSource + Send + 'static;
+
+    /// Offers an envelope; `now` is this node's epoch, by which its hour is open or closed.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the disk is full or fails.
+    fn insert(&mut self, envelope: &Checked, now: Epoch) -> Result<Inserted, PoolError>;
+
+    /// All envelopes under any of `tags`, from epoch `from` on.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the disk fails.
+    fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError>;
+
+    /// One envelope, its hash checked again: never garbage.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the disk fails.
+    fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError>;
+
+    /// Whether it is stored.
+    fn contains(&self, key: &EnvelopeKey) -> bool;
+
+    /// At most `limit` arrivals with a number above `number`, in rising order.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the disk fails.
+    fn arrivals_after(&self, number: u64, limit: usize) -> Result<Vec<Arrival>, PoolError>;
+
+    /// Never hand out an arrival number up to `number` again (the cursor may be ahead of the files after a
+    /// power cut).
+    fn skip_arrivals_to(&mut self, number: u64);
+
+    /// Bytes stored of one class in one topic-hour.
+    fn fill_bytes(&self, topic: TopicId, epoch: Epoch, class: Class) -> u64;
+
+    /// An immutable view of `window`, made without reading bodies.
+    fn snapshot(&self, window: EpochRange) -> Self::Snapshot;
+
+    /// Oldest epoch that the pool can still hold whole (its horizon), for the sync hello.
+    fn horizon(&self, now: Epoch) -> Epoch;
+
+    /// Drops all epochs before `before`; how many envelopes went.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the disk fails.
+    fn expire(&mut self, before: Epoch) -> Result<usize, PoolError>;
+}

@@ -1,0 +1,68 @@
+//! The one place where bincode lives: fixed-size little-endian integers, a byte limit at every call,
+//! trailing bytes refused. SPEC: B15.
+//!
+//! `bincode::deserialize` of the crate root has neither limit nor trailing check; nothing else in the
+//! workspace may name bincode, so that nobody reaches it by mistake.
+
+use bincode::Options;
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+/// Why bytes could not be encoded or decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CodecError {
+    /// The encoding would be larger than the limit of its kind (our mistake).
+    #[error("the value needs more than {limit} bytes")]
+    TooLarge {
+        /// Limit that was given, in bytes.
+        limit: u64,
+    },
+    /// The bytes are not an encoding of this type within the limit (the sender's mistake).
+    #[error("the bytes are not a valid encoding")]
+    Malformed,
+}
+
+fn options(limit: u64) -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().reject_trailing_bytes().with_limit(limit)
+}
+
+/// Encodes `value` in at most `limit` bytes.
+///
+/// # Errors
+/// [`CodecError::TooLarge`] when it needs more.
+pub fn encode<T: Serialize>(value: &T, limit: u64) -> Result<Vec<u8>, CodecError> {
+    options(limit).serialize(value).map_err(|_| CodecError::TooLarge { limit })
+}
+
+/// Decodes `bytes`, all of them, as a `T`; at most `limit` bytes are read or allocated.
+///
+/// # Errors
+/// [`CodecError::Malformed`] when they are longer than `limit`, cut, followed by more, or no `T`.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, CodecError> {
+    options(limit).deserialize(bytes).map_err(|_| CodecError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_beyond_the_limit_is_refused_before_it_allocates() {
+        let mut bytes = u64::MAX.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&[0; 8]);
+        assert_eq!(decode::<Vec<u8>>(&bytes, 64), Err(CodecError::Malformed));
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut bytes = encode(&7u32, 64).unwrap();
+        assert_eq!(bytes, [7, 0, 0, 0]);
+        bytes.push(0);
+        assert_eq!(decode::<u32>(&bytes, 64), Err(CodecError::Malformed));
+    }
+
+    #[test]
+    fn a_value_over_its_limit_is_not_encoded() {
+        assert_eq!(encode(&vec![0u8; 64], 64), Err(CodecError::TooLarge { limit: 64 }));
+    }
+}
