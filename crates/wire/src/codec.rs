@@ -4,8 +4,12 @@
 //! `bincode::deserialize` of the crate root has neither limit nor trailing check; nothing else in the
 //! workspace may name bincode, so that nobody reaches it by mistake.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use bincode::Options;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, SeqAccess};
+use serde::ser::Serialize;
 use thiserror::Error;
 
 /// Why bytes could not be encoded or decoded.
@@ -34,7 +38,8 @@ pub fn encode<T: Serialize>(value: &T, limit: u64) -> Result<Vec<u8>, CodecError
     options(limit).serialize(value).map_err(|_| CodecError::TooLarge { limit })
 }
 
-/// Decodes `bytes`, all of them, as a `T`; at most `limit` bytes are read or allocated.
+/// Decodes `bytes`, all of them, as a `T`; at most `limit` of them are read. A list whose length is a lie
+/// allocates at most 1 MiB before it is refused (serde's own cap); [`bounded_list`] does better.
 ///
 /// # Errors
 /// [`CodecError::Malformed`] when they are longer than `limit`, cut, followed by more, or no `T`.
@@ -42,12 +47,49 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, CodecE
     options(limit).deserialize(bytes).map_err(|_| CodecError::Malformed)
 }
 
+/// Deserializes a list of at most `N` items; a longer one is refused before anything is allocated for it.
+/// For `#[serde(deserialize_with = "...")]` on a field that comes from outside.
+///
+/// # Errors
+/// The format's error when an item is malformed or there are more than `N`.
+pub fn bounded_list<'de, D, T, const N: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_seq(ListVisitor::<T, N>(PhantomData))
+}
+
+struct ListVisitor<T, const N: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const N: usize> de::Visitor<'de> for ListVisitor<T, N> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {N}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        if let Some(length) = items.size_hint().filter(|length| *length > N) {
+            return Err(de::Error::invalid_length(length, &self));
+        }
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            if list.len() == N {
+                return Err(de::Error::invalid_length(N.saturating_add(1), &self));
+            }
+            list.push(item);
+        }
+        Ok(list)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_length_beyond_the_limit_is_refused_before_it_allocates() {
+    fn a_length_beyond_the_bytes_is_refused() {
         let mut bytes = u64::MAX.to_le_bytes().to_vec();
         bytes.extend_from_slice(&[0; 8]);
         assert_eq!(decode::<Vec<u8>>(&bytes, 64), Err(CodecError::Malformed));

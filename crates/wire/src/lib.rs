@@ -17,6 +17,12 @@
 )]
 
 pub mod codec;
+pub mod descriptor;
 pub mod envelope;
+pub mod frame;
+pub mod invite;
 pub mod limits;
+pub mod link_frame;
 pub mod network;
+pub mod push_cell;
+pub mod sync_frame;

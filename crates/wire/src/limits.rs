@@ -41,11 +41,15 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const INVITE_NAME_BYTES_MAX: usize = 24;
 /// Bytes of an invite: QR version 13, the last that an 80-column terminal shows.
 pub const INVITE_BYTES_MAX: usize = 296;
+/// Bytes of a pasted text that are looked at for an invite: it has 482 characters, mails add to that.
+pub const INVITE_TEXT_BYTES_MAX: usize = 8_192;
 
 /// Bytes of a negentropy message in a sync frame.
 pub const SYNC_MESSAGE_BYTES_MAX: usize = 65_536;
 /// Envelopes asked for in one pull.
 pub const SYNC_PULL_MAX: usize = 256;
+/// Bytes of one bodies frame: a whole pull may need 4 MiB, which nobody should hold for one peer at once.
+pub const SYNC_BODIES_BYTES_MAX: usize = 262_144;
 /// Rounds of one reconciliation.
 pub const SYNC_ROUNDS_MAX: u32 = 8;
 /// Bytes of an id inside one sync session.
@@ -62,6 +66,8 @@ pub const DESCRIPTOR_ADDRESSES_MAX: usize = 8;
 pub const ADDRESS_BYTES_MAX: usize = 128;
 /// Seconds a descriptor stays valid after it was signed.
 pub const DESCRIPTOR_LIFETIME_S: u64 = 48 * 3_600;
+/// Seconds by which a descriptor may outlive that: clocks differ.
+pub const DESCRIPTOR_CLOCK_SLACK_S: u64 = 3_600;
 /// Descriptors of others that a Hold or an Ok carries.
 pub const LINK_OTHERS_MAX: usize = 32;
 /// Descriptors of others that a Full carries.
