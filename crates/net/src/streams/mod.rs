@@ -1,0 +1,5 @@
+//! Our own stream protocols.
+
+mod sync;
+
+pub use sync::SyncStream;
