@@ -16,3 +16,4 @@
 pub mod admit;
 pub mod penalty;
 pub mod pool;
+pub mod push;
