@@ -7,6 +7,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -210,10 +211,11 @@ impl Head {
     }
 }
 
-/// An envelope of well-formed length, version, class and topic; its stamp is not checked here.
+/// An envelope of well-formed length, version, class and topic; its stamp is not checked here. A clone
+/// shares the bytes: pool, gossip and sync hand one envelope around.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     class: Class,
     id: EnvelopeId,
 }
@@ -229,7 +231,7 @@ impl Envelope {
     ///
     /// # Errors
     /// [`EnvelopeError`] when length, version, class or topic are not well formed.
-    pub fn parse(bytes: impl Into<Box<[u8]>>) -> Result<Self, EnvelopeError> {
+    pub fn parse(bytes: impl Into<Arc<[u8]>>) -> Result<Self, EnvelopeError> {
         let bytes = bytes.into();
         let length = EnvelopeError::Length { bytes: bytes.len() };
         if bytes.len() != ENVELOPE_SMALL_BYTES && bytes.len() != ENVELOPE_LARGE_BYTES {
