@@ -14,6 +14,10 @@
 )]
 
 pub mod admit;
+pub mod budget;
+pub mod expire;
+mod memory_pool;
 pub mod penalty;
 pub mod pool;
 pub mod push;
+pub mod stamp;

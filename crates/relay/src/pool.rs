@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use starling_wire::envelope::{Class, Envelope, EnvelopeKey, Epoch, EpochRange, Tag, TopicId};
+use starling_wire::envelope::{Class, Envelope, EnvelopeId, EnvelopeKey, Epoch, EpochRange, Tag, TopicId};
 use thiserror::Error;
 
 use crate::admit::Checked;
+pub use crate::memory_pool::{MemoryPool, MemorySnapshot};
 
 /// What became of an envelope that was offered to the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,16 @@ pub trait IdSource {
     /// # Errors
     /// [`PoolError`] when the disk fails.
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError>;
+    /// Ids of the view's hours that the keep rule refused or evicted
+    /// ([`crate::budget::RefusedIds::within`]): sync does not pull them.
+    fn refused(&self) -> Vec<EnvelopeId> {
+        Vec::new()
+    }
+    /// Closed hours of the view in which the budget of either class is full: whatever a neighbour has more
+    /// there would be refused, so sync does not ask about them (it still answers).
+    fn full_hours(&self) -> Vec<Epoch> {
+        Vec::new()
+    }
 }
 
 /// Envelopes by topic, epoch and class, under one budget each.
