@@ -1,0 +1,112 @@
+//! The handshake's transcript and key schedule. SPEC: B3.
+
+use crate::identity::DevicePublic;
+use crate::prekey::Bundle;
+use crate::primitives::bytes::Reader;
+use crate::primitives::hash::{hkdf, sha256};
+use crate::primitives::kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES};
+use crate::primitives::label;
+use crate::primitives::secret::Secret;
+use crate::primitives::x25519::{KeyPair, agree};
+
+use super::Head;
+
+/// Everything that both sides must agree on, in the order in which it is hashed.
+pub(super) struct Transcript<'a> {
+    pub(super) network: &'a [u8; 32],
+    pub(super) generation: u32,
+    pub(super) initiator: &'a DevicePublic,
+    pub(super) responder: &'a DevicePublic,
+    pub(super) signed_prekey: &'a [u8; 32],
+    pub(super) one_time: Option<&'a [u8; 32]>,
+    pub(super) kem_key: &'a [u8; KEM_PUBLIC_BYTES],
+    pub(super) ephemeral: &'a [u8; 32],
+    pub(super) kem_ciphertext: &'a [u8; KEM_CIPHERTEXT_BYTES],
+}
+
+impl Transcript<'_> {
+    /// th of B3.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        sha256(&[
+            label!("handshake"),
+            self.network,
+            &self.generation.to_le_bytes(),
+            &self.initiator.account,
+            &self.initiator.signing,
+            &self.initiator.agreement,
+            &self.responder.account,
+            &self.responder.signing,
+            &self.responder.agreement,
+            self.signed_prekey,
+            self.one_time.unwrap_or(&[0; 32]),
+            self.kem_key,
+            self.ephemeral,
+            self.kem_ciphertext,
+        ])
+    }
+}
+
+/// DH1 to DH4 of B3; the last is zeros without a one-time prekey.
+pub(super) struct Agreements([Secret<32>; 4]);
+
+impl Agreements {
+    /// `None` if one of them is not contributory.
+    pub(super) fn of_initiator(
+        device: &KeyPair,
+        ephemeral: &KeyPair,
+        bundle: &Bundle,
+        one_time: Option<&[u8; 32]>,
+    ) -> Option<Self> {
+        Some(Self([
+            device.agree(&bundle.signed_prekey)?,
+            ephemeral.agree(&bundle.device.agreement)?,
+            ephemeral.agree(&bundle.signed_prekey)?,
+            optional(one_time.map(|public| ephemeral.agree(public)))?,
+        ]))
+    }
+
+    /// The same four from the other side.
+    pub(super) fn of_responder(
+        device: &KeyPair,
+        signed_prekey: &KeyPair,
+        one_time: Option<&KeyPair>,
+        head: &Head,
+    ) -> Option<Self> {
+        Some(Self([
+            signed_prekey.agree(&head.device.agreement)?,
+            device.agree(&head.ephemeral)?,
+            signed_prekey.agree(&head.ephemeral)?,
+            optional(one_time.map(|keys| agree(keys.secret(), &head.ephemeral)))?,
+        ]))
+    }
+
+    /// RK0 || HK_i || HK_r || sid of B3.
+    pub(super) fn roots(&self, transcript_hash: &[u8; 32], kem_shared: &Secret<32>) -> Roots {
+        let Self([dh1, dh2, dh3, dh4]) = self;
+        let material: Secret<128> = hkdf(
+            transcript_hash,
+            &[&[0xff; 32], dh1.as_bytes(), dh2.as_bytes(), dh3.as_bytes(), dh4.as_bytes(), kem_shared.as_bytes()],
+            label!("root"),
+        );
+        let mut reader = Reader::new(material.as_bytes());
+        let mut next = || Secret::new(reader.array().unwrap_or([0; 32]));
+        Roots { root: next(), initiator_header: next(), responder_header: next(), session_salt: next() }
+    }
+}
+
+/// DH4: zeros if there is no one-time prekey, `None` if there is one and the agreement fails.
+fn optional(agreement: Option<Option<Secret<32>>>) -> Option<Secret<32>> {
+    agreement.unwrap_or_else(|| Some(Secret::new([0; 32])))
+}
+
+/// What a handshake yields.
+pub(crate) struct Roots {
+    /// RK0.
+    pub(crate) root: Secret<32>,
+    /// HK_i: header key of the initiator's first chain.
+    pub(crate) initiator_header: Secret<32>,
+    /// HK_r: header key of the responder's first chain.
+    pub(crate) responder_header: Secret<32>,
+    /// sid: salts every message key of the session.
+    pub(crate) session_salt: Secret<32>,
+}
