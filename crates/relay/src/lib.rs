@@ -21,3 +21,4 @@ pub mod penalty;
 pub mod pool;
 pub mod push;
 pub mod stamp;
+pub mod sync;
