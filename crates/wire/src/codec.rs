@@ -84,6 +84,28 @@ impl<'de, T: Deserialize<'de>, const N: usize> de::Visitor<'de> for ListVisitor<
     }
 }
 
+/// Shapes that contents and control frames are made of, for [`fuzz`].
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Sample {
+    number: u64,
+    flag: bool,
+    id: Option<[u8; 16]>,
+    text: String,
+    #[serde(deserialize_with = "bounded_list::<_, _, 8>")]
+    list: Vec<Vec<u8>>,
+    choice: Result<u32, (u16, u8)>,
+}
+
+/// Fuzz entry: whatever decodes is the one encoding of its value.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    const LIMIT: u64 = 4_096;
+    if let Ok(sample) = decode::<Sample>(data, LIMIT) {
+        assert_eq!(encode(&sample, LIMIT).as_deref(), Ok(data));
+        assert!(sample.list.len() <= 8);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

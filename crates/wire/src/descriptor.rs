@@ -219,3 +219,14 @@ fn read_address(fields: &mut Fields<'_>) -> Result<Box<[u8]>, DescriptorError> {
     }
     fields.take(length).map(Box::from).ok_or(DescriptorError::Length)
 }
+
+/// Fuzz entry: form, and the check of signature and time at the last moment of its life.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    if let Ok(descriptor) = NodeDescriptor::parse(data) {
+        assert_eq!(descriptor.as_bytes(), data);
+        assert!((1..=DESCRIPTOR_ADDRESSES_MAX).contains(&descriptor.addresses().len()));
+        let verified = descriptor.verify(descriptor.expiry_unix_s().saturating_sub(1));
+        assert!(verified.is_ok() || verified == Err(DescriptorError::Signature) || descriptor.expiry_unix_s() == 0);
+    }
+}

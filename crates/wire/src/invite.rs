@@ -444,3 +444,15 @@ fn pack(symbols: &[u8]) -> (Vec<u8>, u16) {
     }
     (bytes, held)
 }
+
+/// Fuzz entry: the same bytes as an invite and as the text of one. What is read is the one encoding of it.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    if let Ok(invite) = Invite::decode(data) {
+        assert_eq!(invite.encode().as_deref(), Ok(data));
+        assert_eq!(invite.to_text().and_then(|text| Invite::parse(&text)), Ok(invite));
+    }
+    if let Ok(invite) = Invite::parse(&String::from_utf8_lossy(data)) {
+        assert_eq!(invite.to_text().and_then(|text| Invite::parse(&text)), Ok(invite));
+    }
+}

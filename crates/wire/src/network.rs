@@ -29,11 +29,11 @@ pub fn label(name: &str) -> Vec<u8> {
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Public addresses, and the local network.
-    Internet,
+    Internet = 0,
     /// The local network only.
-    Lan,
+    Lan = 1,
     /// This machine only.
-    Loopback,
+    Loopback = 2,
 }
 
 /// Whether nodes hide their pushes in cover traffic.
@@ -41,11 +41,11 @@ pub enum Scope {
 #[serde(rename_all = "lowercase")]
 pub enum Cover {
     /// None: test networks only.
-    Off,
+    Off = 0,
     /// One cell per 20 s.
-    Light,
+    Light = 1,
     /// One cell per 5 s.
-    Full,
+    Full = 2,
 }
 
 /// What all nodes of a network agree on. Times in ms, sizes in bytes.
@@ -175,7 +175,8 @@ impl NetworkParameters {
     }
 
     /// BLAKE3-256 of the canonical bytes: `name length 1 | name`, then every number little-endian in the
-    /// order of the fields (`shard_bits` 1 byte, budgets 8, all others 4), cover 1, scope 1.
+    /// order of the fields (`shard_bits` 1 byte, budgets 8, all others 4), cover 1 (off, light, full: 0, 1, 2),
+    /// scope 1 (internet, lan, loopback: 0, 1, 2).
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&[u8::try_from(self.name.len()).unwrap_or(u8::MAX)]);

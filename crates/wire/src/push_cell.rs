@@ -259,3 +259,21 @@ impl PushAnswer {
         }
     }
 }
+
+/// Fuzz entry: cells and plaintexts of both classes.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    if let Ok(cell) = PushCell::parse(data) {
+        assert_eq!(cell.as_bytes(), data);
+        assert_eq!(cell.exit_layer().len(), exit_layer_bytes(cell.class()));
+        assert_eq!(cell.guard_layer().len(), guard_layer_bytes(cell.class()));
+    }
+    for class in [Class::Small, Class::Large] {
+        if let Ok(plaintext @ ExitPlaintext::Publish(_)) = ExitPlaintext::decode(data, class) {
+            assert_eq!(plaintext.encode(class).as_deref(), Ok(data));
+        }
+        if let Ok(plaintext) = GuardPlaintext::decode(data, class) {
+            assert_eq!(plaintext.encode(class).as_deref(), Ok(data));
+        }
+    }
+}

@@ -309,3 +309,25 @@ impl SyncFrameReader {
         self.0.is_between_frames()
     }
 }
+
+/// Fuzz entry: what decodes is the one encoding of its frame, and a reader that gets the bytes in pieces
+/// finds the same frame.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    let [piece, data @ ..] = data else { return };
+    let whole = SyncFrame::decode(data);
+    if let Ok(frame) = &whole {
+        assert_eq!(frame.encode().as_deref(), Ok(data));
+    }
+    let mut reader = SyncFrameReader::new();
+    let mut first = None;
+    for mut part in data.chunks(usize::from(*piece).max(1)) {
+        while let Ok(Some(frame)) = reader.read(&mut part) {
+            first.get_or_insert(frame);
+        }
+        assert!(reader.missing_bytes() > 0);
+    }
+    if let Ok(frame) = whole {
+        assert_eq!(first, Some(frame));
+    }
+}
