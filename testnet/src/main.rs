@@ -1,2 +1,7 @@
-//! Starts, stops and breaks networks of real nodes.
-fn main() {}
+//! `starling-testnet`: real nodes on this machine, for developers.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}
