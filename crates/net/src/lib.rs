@@ -5,10 +5,15 @@
 //! never waits for the layers above: a full queue of theirs costs the peer that fills it, not the swarm.
 
 mod address;
+mod behaviour;
 mod config;
+mod discovery;
 mod event;
+mod gossip;
 mod handle;
 pub mod links;
+mod peers;
+mod quiet;
 mod streams;
 mod swarm;
 

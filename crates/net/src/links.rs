@@ -55,6 +55,9 @@ pub const PENALTY_MS: u64 = 3_600_000;
 const REPLACE_MS: u64 = 20 * 60_000;
 /// Wait between two rounds of dialing seeds while there is no link: doubles from the first to the second.
 const SEEDS_MS: (u64, u64) = (100, 2_000);
+/// An attempt of which nothing was heard for this long has failed; each of its steps has a shorter deadline
+/// of its own, so this is only for what was forgotten below.
+const PENDING_MS: u64 = 60_000;
 /// Peers whose failures are remembered; the ones due soonest are forgotten first.
 const BACKOFFS_MAX: usize = 1_024;
 
@@ -165,6 +168,7 @@ impl Plan {
     /// What to do now. Called every [`TICK_MS`], at [`Plan::next_tick_ms`], and whenever a candidate
     /// appeared or an attempt ended.
     pub fn tick(&mut self, view: &View<'_>, now_ms: u64, rng: &mut impl Rng) -> Vec<Action> {
+        self.give_up_pending(now_ms);
         let outbound = view.links.iter().filter(|link| link.outbound).count();
         let (opens_max, pending_max) =
             if view.links.len() < LINKS_HURRY { (LINKS_OUT, LINKS_OUT) } else { (OPENS_PER_TICK, PENDING_MAX) };
@@ -205,6 +209,11 @@ impl Plan {
     /// Failures of `node` in a row.
     pub fn failures(&self, node: &NodeKey) -> u32 {
         self.backoffs.get(node).map_or(0, |backoff| backoff.failures)
+    }
+
+    /// Until when `node` is left alone; 0 if it is not.
+    pub fn left_alone_until_ms(&self, node: &NodeKey) -> u64 {
+        self.backoffs.get(node).map_or(0, |backoff| backoff.until_ms)
     }
 
     /// Tells how an attempt or a link ended. The answer is the release that a successful replacement makes
@@ -261,6 +270,14 @@ impl Plan {
         }
         let spread = !self.group_caps || groups.take(group, NARROW_IN_MAX, WIDE_IN_MAX);
         !blocked && count < LINKS_IN_MAX && spread
+    }
+
+    fn give_up_pending(&mut self, now_ms: u64) {
+        let lost = self.pending.iter().filter(|(_, since_ms)| now_ms.saturating_sub(**since_ms) >= PENDING_MS);
+        let lost: Vec<NodeKey> = lost.map(|(node, _)| *node).collect();
+        for node in lost {
+            self.finished(node, Outcome::Failed, now_ms);
+        }
     }
 
     /// Whether seeds may be dialed now in spite of earlier failures: only while there is no link at all.

@@ -1,0 +1,4 @@
+//! The network with real nodes on loopback: one process, real QUIC and TCP.
+
+mod pair;
+mod support;
