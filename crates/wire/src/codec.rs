@@ -129,4 +129,38 @@ mod tests {
     fn a_value_over_its_limit_is_not_encoded() {
         assert_eq!(encode(&vec![0u8; 64], 64), Err(CodecError::TooLarge { limit: 64 }));
     }
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Few {
+        #[serde(deserialize_with = "bounded_list::<_, _, 2>")]
+        items: Vec<u16>,
+    }
+
+    #[test]
+    fn a_bounded_list_takes_as_many_as_its_bound() {
+        for count in 0..=2 {
+            let few = Few { items: vec![7; count] };
+            assert_eq!(decode::<Few>(&encode(&few, 64).unwrap(), 64), Ok(few));
+        }
+        let many = encode(&Few { items: vec![7; 3] }, 64).unwrap();
+        assert_eq!(decode::<Few>(&many, 64), Err(CodecError::Malformed));
+        assert_eq!(decode::<Few>(&u64::MAX.to_le_bytes(), 64), Err(CodecError::Malformed));
+    }
+
+    #[test]
+    fn an_encoding_is_cut_nowhere() {
+        let whole = encode(&(7u32, Some(8u8), String::from("nine"), true), 64).unwrap();
+        assert!(decode::<(u32, Option<u8>, String, bool)>(&whole, 64).is_ok());
+        for length in 0..whole.len() {
+            let cut = decode::<(u32, Option<u8>, String, bool)>(&whole[..length], 64);
+            assert_eq!(cut, Err(CodecError::Malformed), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn nothing_has_two_encodings() {
+        assert_eq!(decode::<bool>(&[2], 64), Err(CodecError::Malformed));
+        assert_eq!(decode::<Option<u8>>(&[2, 0], 64), Err(CodecError::Malformed));
+        assert_eq!(decode::<String>(&[1, 0, 0, 0, 0, 0, 0, 0, 0xFF], 64), Err(CodecError::Malformed));
+    }
 }

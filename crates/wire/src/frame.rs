@@ -194,3 +194,75 @@ impl<'a> Fields<'a> {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kind 1 carries 2 to 8 bytes, kind 2 exactly 4.
+    const FRAMING: Framing = Framing {
+        kind_bytes: 1,
+        bounds: |kind| match kind {
+            1 => Some(2..=8),
+            2 => Some(4..=4),
+            _ => None,
+        },
+    };
+
+    type Outcome = Result<Option<(u16, Vec<u8>)>, FrameError>;
+
+    fn read(bytes: &[u8]) -> (FrameBuffer, Outcome) {
+        let mut buffer = FrameBuffer::new(FRAMING);
+        let outcome = buffer.read(&mut { bytes });
+        (buffer, outcome)
+    }
+
+    #[test]
+    fn a_claimed_length_keeps_no_byte_more_than_came() {
+        let (buffer, outcome) = read(&[9, 0, 0, 0, 1, 7]);
+        assert_eq!(outcome, Ok(None));
+        assert_eq!(buffer.payload, [7]);
+        assert!(buffer.payload.capacity() <= 8, "{}", buffer.payload.capacity());
+        assert_eq!(buffer.missing(), 7);
+    }
+
+    #[test]
+    fn a_payload_over_its_bound_is_refused_before_a_byte_of_it_is_kept() {
+        for length in [0xFFFF_FFFFu32, 0x8000_0000, 10] {
+            let bytes = [length.to_le_bytes().as_slice(), &[1], &[0; 64]].concat();
+            let (buffer, outcome) = read(&bytes);
+            assert_eq!(outcome, Err(FrameError::Length { kind: 1, bytes: length as usize - 1 }));
+            assert_eq!(buffer.payload.capacity(), 0);
+        }
+        let (buffer, outcome) = read(&[5, 0, 0, 0, 3, 0, 0]);
+        assert_eq!((outcome, buffer.payload.capacity()), (Err(FrameError::Kind(3)), 0));
+    }
+
+    #[test]
+    fn a_length_without_a_kind_is_refused_at_once() {
+        assert_eq!(read(&[0, 0, 0, 0]).1, Err(FrameError::NoKind(0)));
+    }
+
+    #[test]
+    fn the_reader_stops_at_the_end_of_a_frame() {
+        let bytes = [3, 0, 0, 0, 1, 10, 11, 5, 0, 0, 0, 2, 20, 21, 22, 23, 99];
+        let mut buffer = FrameBuffer::new(FRAMING);
+        let mut input = bytes.as_slice();
+        assert_eq!(buffer.read(&mut input), Ok(Some((1, vec![10, 11]))));
+        assert_eq!(input.len(), 10);
+        assert!(buffer.is_between_frames());
+        assert_eq!(buffer.read(&mut input), Ok(Some((2, vec![20, 21, 22, 23]))));
+        assert_eq!(input, [99]);
+        assert_eq!(buffer.read(&mut input), Ok(None));
+        assert!(!buffer.is_between_frames());
+    }
+
+    #[test]
+    fn the_bounds_of_a_kind_are_met_exactly() {
+        for (kind, bytes, good) in
+            [(1, 1, false), (1, 2, true), (1, 8, true), (1, 9, false), (2, 3, false), (2, 4, true)]
+        {
+            assert_eq!(FRAMING.encode(kind, &vec![0; bytes]).is_ok(), good, "{bytes} bytes of kind {kind}");
+        }
+    }
+}

@@ -8,20 +8,20 @@
 //! checksum 4: first bytes of BLAKE3-256 of all before it
 //! ```
 //!
-//! Text: `starling:` and base32 (RFC 4648, no padding), in any case. People copy it out of mails and chats,
-//! so what those add (line breaks, quote marks) is dropped, and each kind of damage gets its own error:
-//! the cure for a cut line is not that for a mistyped one. Version, length and checksum stand in the same
+//! Text: `starling:` and base32 (RFC 4648, no padding), in any case. Each kind of damage gets its own
+//! error: the cure for a cut line is not that for a mistyped one. Version, length and checksum stand in the same
 //! places in every version, so that a newer invite can be told from a damaged one.
+
+mod text;
 
 use std::fmt;
 use std::net::IpAddr;
 
-use data_encoding::BASE32_NOPAD;
 use thiserror::Error;
 
 use crate::envelope::Epoch;
 use crate::frame::Fields;
-use crate::limits::{INVITE_BYTES_MAX, INVITE_NAME_BYTES_MAX, INVITE_TEXT_BYTES_MAX};
+use crate::limits::{INVITE_BYTES_MAX, INVITE_NAME_BYTES_MAX};
 use crate::network::NetworkId;
 
 /// Version that this crate writes, and the only one that it reads.
@@ -260,40 +260,6 @@ impl Invite {
         Ok(bytes)
     }
 
-    /// The text of the invite, `starling:` in lower case and base32 in upper case.
-    ///
-    /// # Errors
-    /// As [`Self::encode`].
-    pub fn to_text(&self) -> Result<String, InviteError> {
-        Ok(format!("{INVITE_PREFIX}{}", BASE32_NOPAD.encode(&self.encode()?)))
-    }
-
-    /// Reads the text of an invite as people paste it.
-    ///
-    /// # Errors
-    /// [`InviteError`], which tells the kinds of damage apart.
-    pub fn parse(text: &str) -> Result<Self, InviteError> {
-        if text.len() > INVITE_TEXT_BYTES_MAX {
-            return Err(InviteError::NotAnInvite);
-        }
-        let text: String = text.chars().filter(|char| !is_noise(*char)).collect();
-        let (prefix, rest) = text.split_at_checked(INVITE_PREFIX.len()).ok_or(InviteError::NotAnInvite)?;
-        if !prefix.eq_ignore_ascii_case(INVITE_PREFIX) {
-            return Err(InviteError::NotAnInvite);
-        }
-        let good: Vec<u8> = rest.chars().map_while(base32_value).collect();
-        let (bytes, _) = pack(&good);
-        if let Some(length) = length_of(&bytes) {
-            let symbols = symbols_of(length);
-            if let Some((whole, 0)) = good.get(..symbols).map(pack)
-                && checksum_holds(&whole)
-            {
-                return if rest.chars().count() > symbols { Err(InviteError::Trailing) } else { Self::decode(&whole) };
-            }
-        }
-        if rest.chars().count() > good.len() { Err(InviteError::Mistyped) } else { Err(damage(&bytes)) }
-    }
-
     /// Takes `bytes` as exactly one invite.
     ///
     /// # Errors
@@ -362,13 +328,6 @@ fn is_name(name: &str) -> bool {
     name.len() <= INVITE_NAME_BYTES_MAX && !name.chars().any(steers)
 }
 
-/// What mail programs, chats and terminals put between the characters of a copied line.
-fn is_noise(char: char) -> bool {
-    char.is_whitespace()
-        || matches!(char, '>' | '<' | '"' | '\'' | '`' | '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
-        || matches!(char, '\u{2018}'..='\u{201F}' | '\u{AB}' | '\u{BB}' | '\u{2039}' | '\u{203A}')
-}
-
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let [a, b, c, d, ..] = *blake3::hash(bytes).as_bytes();
     [a, b, c, d]
@@ -414,37 +373,6 @@ fn damage(bytes: &[u8]) -> InviteError {
     InviteError::Cut { arrived: bytes.len(), expected: Some(length) }
 }
 
-fn base32_value(char: char) -> Option<u8> {
-    let byte = u8::try_from(char).ok()?.to_ascii_uppercase();
-    match byte {
-        b'A'..=b'Z' => byte.checked_sub(b'A'),
-        b'2'..=b'7' => byte.checked_sub(b'2').map(|digit| digit.saturating_add(26)),
-        _ => None,
-    }
-}
-
-/// Base32 characters of `bytes` bytes.
-fn symbols_of(bytes: usize) -> usize {
-    bytes.saturating_mul(8).div_ceil(5)
-}
-
-/// Bytes of five-bit symbols, and the bits that are left over (0 in a proper text).
-fn pack(symbols: &[u8]) -> (Vec<u8>, u16) {
-    let mut bytes = Vec::with_capacity(symbols.len());
-    let (mut held, mut held_bits) = (0u16, 0u32);
-    for symbol in symbols {
-        held = held.wrapping_shl(5) | u16::from(*symbol);
-        held_bits = held_bits.saturating_add(5);
-        if held_bits >= 8 {
-            held_bits = held_bits.saturating_sub(8);
-            let [byte, _] = held.wrapping_shr(held_bits).to_le_bytes();
-            bytes.push(byte);
-            held &= 1u16.wrapping_shl(held_bits).saturating_sub(1);
-        }
-    }
-    (bytes, held)
-}
-
 /// Fuzz entry: the same bytes as an invite and as the text of one. What is read is the one encoding of it.
 #[doc(hidden)]
 pub fn fuzz(data: &[u8]) {
@@ -454,5 +382,73 @@ pub fn fuzz(data: &[u8]) {
     }
     if let Ok(invite) = Invite::parse(&String::from_utf8_lossy(data)) {
         assert_eq!(invite.to_text().and_then(|text| Invite::parse(&text)), Ok(invite));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invite(name: &str, expiry: Epoch) -> Invite {
+        Invite {
+            network: [1; 5],
+            account: [2; 32],
+            address: [3; 32],
+            shard: 4,
+            one_time_key: Some(OneTimeKey { id: 5, public: [6; 32] }),
+            expiry,
+            name: name.to_owned(),
+            peers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_invite_may_be_used_to_the_end_of_its_hour_and_an_address_for_ever() {
+        let invited = invite("Ana", Epoch(100));
+        assert!(!invited.is_expired(Epoch(100)));
+        assert!(invited.is_expired(Epoch(101)));
+        assert!(!invite("Ana", NEVER).is_expired(Epoch(u32::MAX)));
+    }
+
+    #[test]
+    fn an_invite_belongs_to_one_network() {
+        let mut network = [1; 32];
+        assert!(invite("Ana", NEVER).is_for(&NetworkId(network)));
+        network[5] = 9;
+        assert!(invite("Ana", NEVER).is_for(&NetworkId(network)), "only five bytes travel");
+        network[4] = 9;
+        assert!(!invite("Ana", NEVER).is_for(&NetworkId(network)));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(Invite::short_name("Ana"), "Ana");
+        assert_eq!(Invite::short_name("a23456789012345678901234567890"), "a23456789012345678901234");
+        // Eight characters of three bytes fill the room; one letter before them leaves room for seven.
+        assert_eq!(Invite::short_name("漢漢漢漢漢漢漢漢漢"), "漢漢漢漢漢漢漢漢");
+        assert_eq!(Invite::short_name("a漢漢漢漢漢漢漢漢"), "a漢漢漢漢漢漢漢");
+    }
+
+    #[test]
+    fn what_the_reader_would_refuse_is_not_written() {
+        assert_eq!(invite("a2345678901234567890123456", NEVER).encode(), Err(NAME));
+        assert_eq!(invite("a\nb", NEVER).encode(), Err(NAME));
+        let peer = InvitePeer { kind: InvitePeerKind::Tcp, ip: [0, 0, 0, 0].into(), port: 1, node_key: [7; 32] };
+        assert_eq!(Invite { peers: vec![peer], ..invite("", NEVER) }.encode(), Err(PEERS));
+        let key = OneTimeKey { id: 0, public: [0; 32] };
+        assert_eq!(Invite { one_time_key: Some(key), ..invite("", NEVER) }.encode(), Err(ONE_TIME_KEY));
+    }
+
+    #[test]
+    fn the_messages_are_those_a_person_sees() {
+        let cut = InviteError::Cut { arrived: 201, expected: Some(263) };
+        assert_eq!(cut.to_string(), "Invite is cut: 201 of 263 bytes arrived.");
+        assert_eq!(InviteError::Mistyped.to_string(), "One or more characters are wrong. Copy it again.");
+    }
+
+    #[test]
+    fn debug_shows_neither_address_nor_keys() {
+        assert_eq!(format!("{:?}", invite("Ana", NEVER)), "Invite(one use: true, 0 peers)");
+        assert_eq!(format!("{:?}", OneTimeKey { id: 5, public: [6; 32] }), "OneTimeKey(..)");
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use starling_wire::{codec, descriptor, envelope, invite, link_frame, push_cell, sync_frame};
 
-const TARGETS: [(&str, fn(&[u8])); 7] = [
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 7] = [
     ("codec", codec::fuzz),
     ("descriptor", descriptor::fuzz),
     ("envelope", envelope::fuzz),

@@ -1,4 +1,5 @@
 //! Tests of what strangers see, through the crate's public face alone.
 
+mod corpus;
 mod properties;
 mod vectors;
