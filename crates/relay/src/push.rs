@@ -90,13 +90,14 @@ pub fn seal(
     onion_key: &[u8; 32],
     rng: &mut impl CryptoRng,
 ) -> Result<PushCell, SealError> {
-    let mut plaintext = Zeroizing::new(plaintext.encode(class)?);
+    let plaintext = plaintext.encode(class)?;
     let enc_secret = StaticSecret::random_from_rng(rng);
     let enc = PublicKey::from(&enc_secret).to_bytes();
     let shared = enc_secret.diffie_hellman(&PublicKey::from(*onion_key));
     let (cipher, nonce) = layer_cipher(&enc, &shared, class).ok_or(SealError::OnionKey)?;
-    let sealed = cipher.encrypt(&nonce, plaintext.as_slice()).map_err(|_| SealError::OnionKey)?;
-    plaintext.zeroize();
+    // The cipher refuses only what is longer than 256 GiB.
+    let too_long = CellError::Length { bytes: plaintext.len() };
+    let sealed = cipher.encrypt(&nonce, plaintext.as_slice()).map_err(|_| too_long)?;
     let layer = [enc.as_slice(), &sealed].concat();
     let mut tail = vec![0; cell_bytes(class).saturating_sub(exit_layer_bytes(class))];
     rng.fill_bytes(&mut tail);
@@ -254,6 +255,7 @@ mod tests {
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+    use serde_json::Value;
     use starling_wire::push_cell::{guard_layer_bytes, guard_plaintext_bytes};
 
     use super::*;
@@ -283,6 +285,81 @@ mod tests {
 
     fn cell_of(layer: &[u8], class: Class) -> PushCell {
         PushCell::assemble(class, layer, &vec![0xA5; cell_bytes(class) - layer.len()]).unwrap()
+    }
+
+    /// Randomness that is written down: what a vector says, then zeros.
+    struct Scripted(Vec<u8>);
+
+    impl rand_core::TryRng for Scripted {
+        type Error = std::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            let mut bytes = [0; 4];
+            self.try_fill_bytes(&mut bytes).map(|()| u32::from_le_bytes(bytes))
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            let mut bytes = [0; 8];
+            self.try_fill_bytes(&mut bytes).map(|()| u64::from_le_bytes(bytes))
+        }
+
+        fn try_fill_bytes(&mut self, into: &mut [u8]) -> Result<(), Self::Error> {
+            let count = into.len().min(self.0.len());
+            into.fill(0);
+            into[..count].copy_from_slice(&self.0.drain(..count).collect::<Vec<_>>());
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Scripted {}
+
+    /// The bytes of a hex string, or of an array of hex and `{repeat, times}`.
+    fn bytes(value: &Value) -> Vec<u8> {
+        match value {
+            Value::String(hex) => data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap(),
+            Value::Array(parts) => parts.iter().flat_map(bytes).collect(),
+            part => bytes(&part["repeat"]).repeat(part["times"].as_u64().unwrap() as usize),
+        }
+    }
+
+    fn check_valid_layer(case: &Value) {
+        let (input, expect) = (&case["input"], &case["expect"]);
+        let class = Class::from_byte(input["class"].as_u64().unwrap() as u8).unwrap();
+        let mut exit = Exit::new(OnionSecret::from_bytes(bytes(&input["onion_secret"]).try_into().unwrap()));
+        assert_eq!(exit.onion_key().as_slice(), bytes(&expect["onion_key"]));
+        let plaintext = ExitPlaintext::decode(&bytes(&input["plaintext"]), class).unwrap();
+        let mut rng = Scripted(bytes(&input["enc_secret"]));
+        let cell = seal(&plaintext, class, &exit.onion_key(), &mut rng).unwrap();
+        assert_eq!(cell.exit_layer(), bytes(&expect["layer"]), "{}", case["id"]);
+        assert_eq!(exit.open(&cell, 0), Ok(plaintext), "{}", case["id"]);
+    }
+
+    #[test]
+    fn layers_of_another_author_are_met_to_the_byte() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/wire/push_layer.json");
+        let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let (mut valid, mut reasons) = (0, BTreeSet::new());
+        for case in file["cases"].as_array().unwrap() {
+            if case["result"] == "valid" {
+                check_valid_layer(case);
+                valid += 1;
+                continue;
+            }
+            let layer = bytes(&case["input"]["layer"]);
+            let secret = OnionSecret::from_bytes(bytes(&case["input"]["onion_secret"]).try_into().unwrap());
+            let opened = open_layer(&layer, Class::Small, &secret);
+            let reason = match &opened {
+                None => "does_not_open",
+                Some(plaintext) => match ExitPlaintext::decode(plaintext, Class::Small) {
+                    Err(CellError::Order(_)) => "order",
+                    outcome => panic!("{}: {outcome:?}", case["id"]),
+                },
+            };
+            assert_eq!(case["reason"], reason, "{}", case["id"]);
+            assert_eq!(Exit::new(secret).open(&cell_of(&layer, Class::Small), 0), Err(Fault::BadCell));
+            reasons.insert(reason);
+        }
+        assert_eq!((valid, reasons), (3, BTreeSet::from(["does_not_open", "order"])));
     }
 
     #[test]
