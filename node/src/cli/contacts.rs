@@ -1,0 +1,144 @@
+//! `starling contacts`: the people one can write to.
+
+use clap::{Args, Subcommand};
+use starling_api::people::{ChangeContact, Contact, ContactState, OneContact};
+use starling_api::{Client, Versioned};
+
+use super::connect::Context;
+use super::failure::{Exit, Failure};
+use super::terminal::table;
+use super::{clean, hints, names, times};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// All contacts, last activity first (the default).
+    List,
+    /// Everything known about one.
+    Show {
+        /// Local name, unique prefix, or id.
+        name: String,
+    },
+    /// Give one another local name.
+    Rename {
+        /// Local name, unique prefix, or id.
+        name: String,
+        /// The new name.
+        new_name: String,
+    },
+    /// Forget one and its keys; the history stays.
+    Remove {
+        /// Local name, unique prefix, or id.
+        name: String,
+    },
+    /// Show nothing of theirs any more.
+    Block {
+        /// Local name, unique prefix, or id.
+        name: String,
+    },
+    /// End a block.
+    Unblock {
+        /// Local name, unique prefix, or id.
+        name: String,
+    },
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let find = |name: &str| names::contact(name, client.contacts()?.contacts);
+    match &arguments.action {
+        None | Some(Action::List) => list(context, &client),
+        Some(Action::Show { name }) => show(context, &find(name)?),
+        Some(Action::Rename { name, new_name }) => {
+            let before = find(name)?;
+            let after = change(&client, &before, ChangeContact { name: Some(new_name.clone()), blocked: None })?;
+            let words = format!("{} is now called {}.", clean::line(&before.name), clean::line(&after.name));
+            changed(context, after, &words)
+        }
+        Some(Action::Block { name }) => {
+            let after = change(&client, &find(name)?, ChangeContact { name: None, blocked: Some(true) })?;
+            let words = format!("{} is blocked. Undo: {}", clean::line(&after.name), hints::unblock(&after.name));
+            changed(context, after, &words)
+        }
+        Some(Action::Unblock { name }) => {
+            let after = change(&client, &find(name)?, ChangeContact { name: None, blocked: Some(false) })?;
+            let words = format!("{} is not blocked any more.", clean::line(&after.name));
+            changed(context, after, &words)
+        }
+        Some(Action::Remove { name }) => {
+            let contact = find(name)?;
+            client.remove_contact(contact.id)?;
+            let words = format!("{} is removed. The history stays.", clean::line(&contact.name));
+            changed(context, contact, &words)
+        }
+    }
+}
+
+fn change(client: &Client, contact: &Contact, change: ChangeContact) -> Result<Contact, Failure> {
+    Ok(client.change_contact(contact.id, &change)?)
+}
+
+fn changed(context: &Context, contact: Contact, words: &str) -> Result<Exit, Failure> {
+    if context.terminal.json {
+        context.terminal.object(&Versioned::new(OneContact { contact }))?;
+    } else {
+        context.terminal.line(words)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The state in words.
+pub(crate) fn state(state: ContactState) -> &'static str {
+    match state {
+        ContactState::Invited => "invited",
+        ContactState::WaitingForKeys => "waiting for their keys",
+        ContactState::Ready => "ready",
+        ContactState::Forked => "two device lists: nothing is sent",
+        ContactState::Blocked => "blocked",
+    }
+}
+
+fn heard(contact: &Contact) -> String {
+    contact.last_heard.map_or_else(|| "not heard yet".to_owned(), |at| format!("heard {}", times::ago(at)))
+}
+
+fn list(context: &Context, client: &Client) -> Result<Exit, Failure> {
+    let contacts = client.contacts()?;
+    let terminal = &context.terminal;
+    if terminal.json {
+        terminal.object(&Versioned::new(&contacts))?;
+        return Ok(Exit::Ok);
+    }
+    let row = |contact: &Contact| {
+        vec![clean::line(&contact.name), state(contact.state).to_owned(), heard(contact), contact.id.to_string()]
+    };
+    for line in table(&contacts.contacts.iter().map(row).collect::<Vec<_>>()) {
+        terminal.line(&line)?;
+    }
+    if contacts.contacts.is_empty() {
+        terminal.note("No contacts yet. Nobody can find you unless you invite them.");
+        terminal.note(&format!("  invite a friend     {}", hints::INVITE));
+        terminal.note(&format!("  you have an invite  {}", hints::ADD));
+    }
+    Ok(Exit::Ok)
+}
+
+fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
+    let terminal = &context.terminal;
+    if terminal.json {
+        terminal.object(&Versioned::new(OneContact { contact: contact.clone() }))?;
+        return Ok(Exit::Ok);
+    }
+    terminal.line(&format!("Name     {}", clean::line(&contact.name)))?;
+    terminal.line(&format!("State    {}", state(contact.state)))?;
+    terminal.line(&format!("Heard    {}", contact.last_heard.map_or_else(|| "not yet".to_owned(), times::ago)))?;
+    terminal.line(&format!("Added    {}", times::clock(contact.added)))?;
+    terminal.line(&format!("Account  {}", clean::line(&contact.account)))?;
+    terminal.line(&format!("Id       {}", contact.id))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,44 @@
+//! Ctrl-C in a command that waits: exit code 130, and a terminal that shows what is typed again.
+
+use std::fs::File;
+use std::process;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use super::failure::Exit;
+
+/// The terminal of this process, whatever stdin is.
+const TERMINAL: &str = "/dev/tty";
+
+/// The terminal as it was before a passphrase was asked for.
+static TERMINAL_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Ends the process with 130 at Ctrl-C or a request to terminate, from now on. Nothing of a command needs to be
+/// undone: what the node took, it has.
+pub(crate) fn exit_on_ctrl_c() {
+    // Without a thread or a signal handler the default still ends the process, with the shell's own 130.
+    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(wait);
+}
+
+fn wait() {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        restore_terminal();
+        process::exit(Exit::Interrupted as i32);
+    }
+}
+
+/// Remembers the terminal, so that an interrupt can restore it.
+pub(crate) fn remember_terminal() {
+    let before = File::open(TERMINAL).ok().and_then(|terminal| tcgetattr(terminal).ok());
+    *TERMINAL_BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = before;
+}
+
+/// Restores the terminal as it was remembered, if it was.
+pub(crate) fn restore_terminal() {
+    let before = TERMINAL_BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Some(before), Ok(terminal)) = (before, File::open(TERMINAL)) {
+        let _ = tcsetattr(terminal, OptionalActions::Now, &before);
+    }
+}

@@ -1,0 +1,187 @@
+//! What `starling up` says while it runs: the text of the first journey, or with `--json` a `ready` line and a line
+//! for every change of state. A reader that has gone does not stop the node.
+//!
+//! ```text
+//! {"v":1,"event":"ready","version":"0.1.0","network":"main","data":"/home/ana/...","url":"http://127.0.0.1:7827",
+//!  "pid":4121,"state":"joining","peer":"12D3...","addresses":["/ip4/127.0.0.1/udp/7828/quic-v1/p2p/12D3..."]}
+//! {"v":1,"event":"state","state":"online","peers":3}
+//! {"v":1,"event":"stopped","waiting":0}
+//! ```
+//! While a node is locked, its `ready` line has no peer and no addresses.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::cli::terminal::{Paint, Terminal};
+use crate::cli::{clean, counted, hints};
+use crate::core::handle::{NetworkView, NodeState, Protection, Tried};
+
+/// What is known before the node opens its vault.
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    /// Network name.
+    pub(crate) network: String,
+    /// Data directory.
+    pub(crate) data: PathBuf,
+    /// Nothing was in it before.
+    pub(crate) new: bool,
+    /// `http://127.0.0.1:7827`
+    pub(crate) api: String,
+}
+
+/// The node's voice on this terminal.
+#[derive(Debug)]
+pub(crate) struct Voice {
+    terminal: Terminal,
+    header: Header,
+    ready_said: bool,
+    last_state: Option<NodeState>,
+    last_problem: Option<String>,
+}
+
+/// As the API names it.
+fn name(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Starting => "starting",
+        NodeState::Locked => "locked",
+        NodeState::Joining => "joining",
+        NodeState::Alone => "alone",
+        NodeState::Online => "online",
+        NodeState::Stopping => "stopping",
+    }
+}
+
+impl Voice {
+    /// A voice that has said nothing yet.
+    pub(crate) fn new(terminal: Terminal, header: Header) -> Self {
+        Self { terminal, header, ready_said: false, last_state: None, last_problem: None }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.terminal.json && !self.terminal.quiet {
+            let _ = self.terminal.line(text);
+        }
+    }
+
+    fn say_object(&self, object: &serde_json::Value) {
+        if self.terminal.json {
+            let _ = self.terminal.object(object);
+        }
+    }
+
+    /// The first lines, before the vault is open.
+    pub(crate) fn header(&self) {
+        let Header { network, data, new, api } = &self.header;
+        self.say(&format!("Starling {}  network {network}", env!("CARGO_PKG_VERSION")));
+        let data = clean::line(&data.display().to_string());
+        self.say(&format!("Data    {data}{}", if *new { "  (new)" } else { "" }));
+        self.say(&format!("API     {api}"));
+    }
+
+    /// The node runs, locked or not: told once, to programs only. An open node is ready when it knows where it
+    /// listens.
+    pub(crate) fn ready(&mut self, state: NodeState, network: Option<&NetworkView>) {
+        let listening = network.is_some_and(|view| !view.addresses.is_empty());
+        if self.ready_said || !(state == NodeState::Locked || listening) {
+            return;
+        }
+        self.ready_said = true;
+        self.say_object(&json!({
+            "v": 1,
+            "event": "ready",
+            "version": env!("CARGO_PKG_VERSION"),
+            "network": self.header.network,
+            "data": self.header.data,
+            "url": self.header.api,
+            "pid": std::process::id(),
+            "state": name(state),
+            "peer": network.map(|view| view.peer.clone()),
+            "addresses": network.map(|view| view.addresses.clone()).unwrap_or_default(),
+        }));
+    }
+
+    /// The state, if it is another one than was told last.
+    pub(crate) fn state(&mut self, state: NodeState, network: Option<&NetworkView>, protection: Protection) {
+        let before = self.last_state.replace(state);
+        if before == Some(state) {
+            return;
+        }
+        let peers = network.map_or(0, |view| view.connected);
+        self.say_object(&json!({ "v": 1, "event": "state", "state": name(state), "peers": peers }));
+        match state {
+            NodeState::Locked => self.say(&format!("Locked  waiting for its passphrase: {}", hints::UNLOCK)),
+            NodeState::Joining if matches!(before, None | Some(NodeState::Starting | NodeState::Locked)) => {
+                let tried = network.map(|view| view.tried).unwrap_or_default();
+                self.first_steps(tried, protection);
+            }
+            NodeState::Joining => self.say("No peers any more. Looking again..."),
+            NodeState::Alone => self.tried(network.map(|view| view.tried).unwrap_or_default()),
+            NodeState::Online => {
+                let online = self.terminal.paint(Paint::Good, "Online");
+                self.say(&format!("{online}  {}", counted(u64::from(peers), "peer")));
+            }
+            NodeState::Starting | NodeState::Stopping => {}
+        }
+    }
+
+    /// What somebody sees who knows nobody yet.
+    fn first_steps(&self, tried: Tried, protection: Protection) {
+        let known = tried.remembered.saturating_add(tried.invited);
+        let looking = match (known, tried.mdns) {
+            (0, true) => "   looking on this network...".to_owned(),
+            (0, false) => String::new(),
+            (known, _) => format!("   asking {}...", counted(u64::from(known), "known node")),
+        };
+        self.say(&format!("Peers   0{looking}"));
+        if known == 0 {
+            self.say("You are not connected to anyone yet. Starling has no servers. Three ways in:");
+            self.say(&format!("  an invite from a friend    {}", hints::ADD));
+            let by_itself = if tried.mdns { "found by itself" } else { "not looked for: mDNS is off" };
+            self.say(&format!("  someone on this network    {by_itself}"));
+            self.say(&format!("  an address you know        {}", hints::PEERS_ADD));
+        }
+        if protection == Protection::Keyfile {
+            let unprotected = "Not protected by a passphrase: anyone with this disk can read your messages.";
+            self.say(&format!("{unprotected} {}", hints::PASSPHRASE));
+        }
+    }
+
+    fn tried(&self, tried: Tried) {
+        let local = if tried.mdns { "this network (mDNS), " } else { "" };
+        let remembered = counted(u64::from(tried.remembered), "remembered peer");
+        let invited = counted(u64::from(tried.invited), "invite");
+        self.say(&format!("Tried: {local}{remembered}, {invited}."));
+    }
+
+    /// Something about the network that a person must know, once for each.
+    pub(crate) fn problem(&mut self, problem: Option<&str>) {
+        if problem != self.last_problem.as_deref() {
+            self.last_problem = problem.map(str::to_owned);
+            if let Some(problem) = problem {
+                self.terminal.note(&format!("! {}", clean::line(problem)));
+            }
+        }
+    }
+
+    /// Messages that an earlier run left.
+    pub(crate) fn recovered(&self, messages: u32) {
+        if messages > 0 {
+            let were = if messages == 1 { "was waiting and is" } else { "were waiting and are" };
+            self.say(&format!("Recovered: {} {were} sent again.", counted(u64::from(messages), "message")));
+        }
+    }
+
+    /// Leaving begins.
+    pub(crate) fn stopping(&self) {
+        if !self.terminal.json && !self.terminal.quiet {
+            let _ = self.terminal.part("Stopping...");
+        }
+    }
+
+    /// Everything is on the disk.
+    pub(crate) fn stopped(&self, waiting: u64) {
+        self.say(&format!(" saved. {} waiting.", counted(waiting, "message")));
+        self.say_object(&json!({ "v": 1, "event": "stopped", "waiting": waiting }));
+    }
+}
