@@ -231,7 +231,7 @@ impl PushQuota {
         Self { millicells: FULL_MILLICELLS, updated_ms: monotonic_ms }
     }
 
-    /// Takes a cell of `class` from it. To be asked before the cell is opened, which costs 40 us.
+    /// Takes a cell of `class` from it. To be asked before the cell is opened, which costs an X25519 operation.
     ///
     /// # Errors
     /// [`Fault::PushQuota`] when it is used up; the cell is not counted then.

@@ -10,7 +10,7 @@
 //! descriptor: length 8 | bytes        others: count 8 (at most 32; full: 8) | descriptors
 //! ```
 //!
-//! Every descriptor is checked for form, none for its signature: that costs 40 us each, and is due only
+//! Every descriptor is checked for form, none for its signature: that costs an Ed25519 check each, due only
 //! once the receiver wants to use one.
 
 use std::fmt;
