@@ -1,9 +1,38 @@
 //! The whole node without input and output: contacts, invites, conversations, outbox, inbox, and the
 //! carrying of strangers' envelopes. One [`turn::Input`] goes in with a time and randomness, one
 //! [`turn::Turn`] of records to write and outputs to release comes out. The daemon and the simulator
-//! drive the same type.
+//! drive the same type, [`messenger::Messenger`].
 
+mod carrier;
+mod clock;
+pub mod command;
+mod contact;
+mod content;
+pub mod conversation;
+mod delay;
+mod filling;
+mod first_contact;
+mod inbox;
+mod invitation;
 pub mod job;
+mod message_id;
+pub mod messenger;
+mod outbox;
+mod people;
+mod post;
+mod pushing;
+mod receipt;
+mod receiving;
 pub mod record;
+mod seen;
+mod sending;
+mod sessions;
+mod stored;
+mod sync_plan;
+mod timers;
 pub mod turn;
+mod upkeep;
 pub mod view;
+
+pub use messenger::{Messenger, Setup};
+pub use stored::RestoreError;

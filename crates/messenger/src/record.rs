@@ -1,8 +1,19 @@
 //! What the vault keeps: keys and sealed-at-rest values as data. The messenger never touches a
 //! disk; it hands out [`VaultWrite`]s and starts from a [`VaultImage`].
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use starling_wire::codec;
+use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::turn::{ContactNumber, MessageNumber};
+use crate::view::{MessageView, TraceLine};
+
+/// Version that every record begins with. SPEC: B15, `version 2 | bincode`.
+pub const RECORD_VERSION: u16 = 1;
+/// Bytes of the largest record: a contact request with all its texts, a message with its envelope and life.
+pub const RECORD_BYTES_MAX: u64 = 262_144;
 
 /// Kind of a vault record. The number is on the disk: never reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,4 +147,105 @@ pub enum VaultWrite {
 pub struct VaultImage {
     /// Kind and value of each.
     pub records: Vec<(RecordKind, Zeroizing<Vec<u8>>)>,
+}
+
+/// Why a record could not be read: our disk, or a newer Starling, never a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RecordError {
+    /// Written by a newer version.
+    #[error("record version {0} is newer than this build reads")]
+    Newer(u16),
+    /// Not a record of this kind.
+    #[error("a record is damaged")]
+    Damaged,
+}
+
+/// Encodes a record: `version 2 | bincode`.
+///
+/// # Panics
+/// Never in practice: every value that goes in is bounded below [`RECORD_BYTES_MAX`] where it grows.
+pub fn encode_record<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
+    let body = Zeroizing::new(codec::encode(value, RECORD_BYTES_MAX).expect("every record is bounded where it grows"));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(body.len() + 2));
+    bytes.extend_from_slice(&RECORD_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// Decodes a record.
+///
+/// # Errors
+/// [`RecordError`] when it is of a newer version or damaged.
+pub fn decode_record<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
+    let (version, body) = bytes.split_first_chunk::<2>().ok_or(RecordError::Damaged)?;
+    match u16::from_le_bytes(*version) {
+        RECORD_VERSION => codec::decode(body, RECORD_BYTES_MAX).map_err(|_| RecordError::Damaged),
+        newer if newer > RECORD_VERSION => Err(RecordError::Newer(newer)),
+        _ => Err(RecordError::Damaged),
+    }
+}
+
+/// A message of a conversation, as it is stored under [`history_key`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRecord {
+    /// What people see of it.
+    pub message: MessageView,
+    /// The id under which both sides know it.
+    pub message_id: [u8; 16],
+}
+
+/// A message's life, as it is stored under [`trace_key`] once the message is final. Before that the
+/// messenger answers [`crate::turn::Command::Trace`] itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceRecord {
+    /// Which message.
+    pub number: MessageNumber,
+    /// Oldest line first.
+    pub lines: Vec<TraceLine>,
+}
+
+/// The conversation of a message number, as it is stored under [`message_index_key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageIndexRecord {
+    /// Which message.
+    pub number: MessageNumber,
+    /// Its conversation.
+    pub contact: ContactNumber,
+}
+
+/// Where the messages of a conversation lie: all under one parent, in the order of their numbers.
+pub fn history_parent(contact: ContactNumber) -> Vec<u8> {
+    contact.0.to_le_bytes().to_vec()
+}
+
+/// Where a message lies.
+pub fn history_key(contact: ContactNumber, number: MessageNumber) -> VaultKey {
+    VaultKey::ordered(RecordKind::History, history_parent(contact), number.0)
+}
+
+/// Where the conversation of a message number lies.
+pub fn message_index_key(number: MessageNumber) -> VaultKey {
+    VaultKey::named(RecordKind::MessageIndex, number.0.to_le_bytes())
+}
+
+/// Where a final message's life lies.
+pub fn trace_key(number: MessageNumber) -> VaultKey {
+    VaultKey::named(RecordKind::Trace, number.0.to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_record_is_told_from_a_damaged_one() {
+        let record = MessageIndexRecord { number: MessageNumber(3), contact: ContactNumber(4) };
+        let bytes = encode_record(&record);
+        assert_eq!(decode_record(&bytes), Ok(record));
+        assert_eq!(decode_record::<MessageIndexRecord>(&bytes[..bytes.len() - 1]), Err(RecordError::Damaged));
+        let mut newer = bytes.to_vec();
+        newer[0] = 2;
+        assert_eq!(decode_record::<MessageIndexRecord>(&newer), Err(RecordError::Newer(2)));
+        assert_eq!(decode_record::<MessageIndexRecord>(&[1]), Err(RecordError::Damaged));
+    }
 }

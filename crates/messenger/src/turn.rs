@@ -253,6 +253,12 @@ pub enum CommandError {
     /// So many messages wait already that no more are taken.
     #[error("the outbox is full")]
     OutboxFull,
+    /// So many contacts, or open invites, that no more are taken.
+    #[error("no more than {limit}")]
+    TooMany {
+        /// How many there may be.
+        limit: usize,
+    },
 }
 
 /// The answer to a command.

@@ -1,0 +1,334 @@
+//! What this node does for strangers: takes their envelopes into the pool with one verdict each, publishes
+//! what neighbours push to it, and reconciles. The code here never looks whether an envelope is ours.
+//! SPEC: B12, B13, B14.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use starling_relay::admit::Checked;
+use starling_relay::expire;
+use starling_relay::penalty::Fault;
+use starling_relay::pool::{EnvelopePool, Inserted};
+use starling_relay::push::{Exit, OnionSecret, PushQuota};
+use starling_wire::envelope::{Envelope, EnvelopeId, Epoch, EpochRange};
+use starling_wire::push_cell::{ExitPlaintext, PushCell};
+
+use crate::delay;
+use crate::job::Job;
+use crate::messenger::Messenger;
+use crate::sync_plan::{FIRST_SYNC_DELAY_MS, SYNC_DEADLINE_MS, SyncPlan};
+use crate::timers::Timer;
+use crate::turn::{GossipToken, JobId, LinkId, Now, Output, PushTicket, Refusal, RequestId, SyncStats, Verdict};
+
+/// Pushed envelopes under way to their publication, those in admission included.
+const PUBLISHING_MAX: usize = 1_024;
+/// Published envelopes that reached nobody and wait for the next link.
+const UNPUBLISHED_MAX: usize = 256;
+/// Forwarders of own envelopes that were noted and not yet looked at.
+const RETURNS_MAX: usize = 1_024;
+/// Own envelopes whose presence at a neighbour is asked in one sync.
+const WATCHED_IDS_MAX: usize = 1_024;
+/// Links that are held at a time; the network layer holds far fewer.
+const LINKS_MAX: usize = 256;
+
+/// A held link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// To which push cells are sealed.
+    pub(crate) onion_key: [u8; 32],
+    quota: PushQuota,
+}
+
+/// State of the carrying.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    pub(crate) plan: SyncPlan,
+    exit: Exit,
+    /// Cells whose envelope is in admission.
+    admitting: BTreeMap<JobId, PushTicket>,
+    /// Admitted envelopes that wait out their hop delay.
+    delayed: BTreeMap<u64, Checked>,
+    next_delayed: u64,
+    /// Published, not yet answered.
+    publishing: BTreeMap<RequestId, Envelope>,
+    /// Published to nobody.
+    unpublished: VecDeque<Envelope>,
+    /// Own envelopes that neighbours forwarded to us: looked at with the inbox, not between verdicts.
+    returns: VecDeque<(EnvelopeId, LinkId)>,
+    /// The pool failed or is short of disk.
+    pool_failed: bool,
+    /// The warning of it that people see.
+    pub(crate) disk_warned: bool,
+    /// Bytes free on the disk, if ever measured.
+    pub(crate) free_bytes: Option<u64>,
+}
+
+impl Carrier {
+    pub(crate) fn new(onion_secret: [u8; 32], lifetime_hours: u32, now: Now) -> Self {
+        Self {
+            links: BTreeMap::new(),
+            plan: SyncPlan::new(lifetime_hours, now),
+            exit: Exit::new(OnionSecret::from_bytes(onion_secret)),
+            admitting: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            next_delayed: 0,
+            publishing: BTreeMap::new(),
+            unpublished: VecDeque::new(),
+            returns: VecDeque::new(),
+            pool_failed: false,
+            disk_warned: false,
+            free_bytes: None,
+        }
+    }
+
+    /// Held links, in order.
+    pub(crate) fn held(&self) -> Vec<LinkId> {
+        self.links.keys().copied().collect()
+    }
+
+    /// Takes the forwarders noted since the last time.
+    pub(crate) fn take_returns(&mut self) -> VecDeque<(EnvelopeId, LinkId)> {
+        std::mem::take(&mut self.returns)
+    }
+
+    /// Whether the pool failed since it was last asked.
+    pub(crate) fn take_pool_failure(&mut self) -> bool {
+        std::mem::take(&mut self.pool_failed)
+    }
+
+    /// The pool failed; people are told with the next pass of the inbox.
+    pub(crate) fn note_pool_failure(&mut self) {
+        self.pool_failed = true;
+    }
+
+    fn publishing(&self) -> usize {
+        self.admitting.len() + self.delayed.len() + self.publishing.len()
+    }
+}
+
+impl<P: EnvelopePool> Messenger<P> {
+    /// One verdict, at once. Nothing in here depends on whose envelope it is, but for a look-up among the ids
+    /// of own envelopes, whose result is left for the inbox lane.
+    pub(crate) fn on_gossip(&mut self, token: GossipToken, link: LinkId, envelope: &Checked, rng: &mut impl CryptoRng) {
+        let verdict = match self.pool.insert(envelope, self.epoch()) {
+            Ok(Inserted::New(_)) => {
+                self.wake_inbox(rng);
+                Verdict::Accept
+            }
+            Ok(Inserted::Duplicate) => Verdict::Accept,
+            Ok(Inserted::BelowCut) => Verdict::Ignore,
+            Err(_) => {
+                self.carrier.note_pool_failure();
+                Verdict::Ignore
+            }
+        };
+        if verdict == Verdict::Accept {
+            self.note_holder(envelope.envelope().id(), link, rng);
+        }
+        self.output(Output::Verdict { token, verdict });
+    }
+
+    /// Envelopes that a neighbour gave us in a sync.
+    pub(crate) fn on_pulled(&mut self, link: LinkId, envelopes: &[Checked], rng: &mut impl CryptoRng) {
+        for envelope in envelopes {
+            match self.pool.insert(envelope, self.epoch()) {
+                Ok(Inserted::New(_)) => self.wake_inbox(rng),
+                Ok(Inserted::Duplicate | Inserted::BelowCut) => {}
+                Err(_) => self.carrier.note_pool_failure(),
+            }
+            self.note_holder(envelope.envelope().id(), link, rng);
+        }
+    }
+
+    fn note_holder(&mut self, id: EnvelopeId, link: LinkId, rng: &mut impl CryptoRng) {
+        if self.is_own(&id) && self.carrier.links.contains_key(&link) && self.carrier.returns.len() < RETURNS_MAX {
+            self.carrier.returns.push_back((id, link));
+            self.wake_inbox(rng);
+        }
+    }
+
+    /// A neighbour asks us to publish. The answer comes with the admission, or here when there is none.
+    pub(crate) fn on_cell(&mut self, link: LinkId, ticket: PushTicket, cell: &PushCell) {
+        match self.open_cell(link, cell) {
+            Ok(Some(bytes)) => {
+                let parameters = Arc::clone(&self.parameters);
+                let job = Job::Admit { bytes, parameters, topic: self.topic(), now: self.epoch() };
+                let id = self.compute(job);
+                self.carrier.admitting.insert(id, ticket);
+            }
+            Ok(None) => self.output(Output::CellAnswer { ticket, taken: true }),
+            Err(fault) => self.refuse_cell(link, ticket, fault),
+        }
+    }
+
+    /// The envelope's bytes in a cell; `None` in one that is cover.
+    fn open_cell(&mut self, link: LinkId, cell: &PushCell) -> Result<Option<Box<[u8]>>, Fault> {
+        let monotonic_ms = self.now.monotonic_ms;
+        let quota = &mut self.carrier.links.get_mut(&link).ok_or(Fault::PushQuota)?.quota;
+        quota.take(cell.class(), monotonic_ms)?;
+        if self.carrier.publishing() >= PUBLISHING_MAX {
+            return Err(Fault::PushQuota);
+        }
+        match self.carrier.exit.open(cell, monotonic_ms)? {
+            ExitPlaintext::Publish(bytes) => Ok(Some(bytes)),
+            ExitPlaintext::Drop => Ok(None),
+        }
+    }
+
+    fn refuse_cell(&mut self, link: LinkId, ticket: PushTicket, fault: Fault) {
+        self.output(Output::CellAnswer { ticket, taken: false });
+        self.penalize(link, fault);
+    }
+
+    /// Tells the network of a fault that costs something.
+    fn penalize(&mut self, link: LinkId, fault: Fault) {
+        if fault.penalty() != starling_relay::penalty::Penalty::None {
+            self.output(Output::Penalize { link, fault });
+        }
+    }
+
+    /// The admission of a pushed envelope ended.
+    pub(crate) fn on_admitted(&mut self, job: JobId, result: Result<Checked, Fault>, rng: &mut impl CryptoRng) {
+        let Some(ticket) = self.carrier.admitting.remove(&job) else { return };
+        self.output(Output::CellAnswer { ticket, taken: result.is_ok() });
+        let Ok(envelope) = result else { return };
+        let place = self.carrier.next_delayed;
+        self.carrier.next_delayed += 1;
+        let wait_ms = delay::exponential_ms(self.parameters.hop_delay_ms, rng);
+        if wait_ms == 0 {
+            self.publish(&envelope, rng);
+        } else {
+            self.carrier.delayed.insert(place, envelope);
+            self.set_timer_in(Timer::Publish(place), wait_ms);
+        }
+    }
+
+    /// The hop delay of a pushed envelope is over.
+    pub(crate) fn on_publish_due(&mut self, place: u64, rng: &mut impl CryptoRng) {
+        if let Some(envelope) = self.carrier.delayed.remove(&place) {
+            self.publish(&envelope, rng);
+        }
+    }
+
+    fn publish(&mut self, checked: &Checked, rng: &mut impl CryptoRng) {
+        match self.pool.insert(checked, self.epoch()) {
+            Ok(Inserted::New(_)) => self.wake_inbox(rng),
+            Ok(Inserted::Duplicate) => {}
+            Ok(Inserted::BelowCut) => return,
+            Err(_) => self.carrier.note_pool_failure(),
+        }
+        self.publish_out(checked.envelope().clone());
+    }
+
+    fn publish_out(&mut self, envelope: Envelope) {
+        let id = self.next_request();
+        self.carrier.publishing.insert(id, envelope.clone());
+        self.output(Output::Publish { id, topic: envelope.topic(), envelope });
+    }
+
+    /// The network answered a publication; whether it was one.
+    pub(crate) fn on_published(&mut self, id: RequestId, result: Result<(), Refusal>) -> bool {
+        let Some(envelope) = self.carrier.publishing.remove(&id) else { return false };
+        if result.is_err() {
+            // It is in the pool, so sync carries it; gossip gets another chance with the next link.
+            if self.carrier.unpublished.len() >= UNPUBLISHED_MAX {
+                self.carrier.unpublished.pop_front();
+            }
+            self.carrier.unpublished.push_back(envelope);
+        }
+        true
+    }
+
+    /// A link is held: publish what found nobody, and ask it in a moment what it has.
+    pub(crate) fn carrier_link_up(&mut self, link: LinkId, onion_key: [u8; 32]) {
+        if self.carrier.links.len() >= LINKS_MAX {
+            return;
+        }
+        let (now, epoch) = (self.now, self.epoch());
+        self.carrier.links.insert(link, Link { onion_key, quota: PushQuota::new(now.monotonic_ms) });
+        self.carrier.plan.link_up(link, now);
+        self.set_timer_in(Timer::FirstSync(link), FIRST_SYNC_DELAY_MS);
+        let interval_ms = u64::from(self.parameters.sync_interval_ms);
+        self.timers.set_if_absent(Timer::Sync, now.monotonic_ms + interval_ms);
+        for envelope in std::mem::take(&mut self.carrier.unpublished) {
+            if expire::open_hours(epoch).contains(envelope.epoch()) {
+                self.publish_out(envelope);
+            }
+        }
+    }
+
+    /// A link is gone.
+    pub(crate) fn carrier_link_down(&mut self, link: LinkId) {
+        self.carrier.links.remove(&link);
+        self.carrier.plan.link_down(link, self.now);
+        self.timers.cancel(Timer::FirstSync(link));
+        self.timers.cancel(Timer::SyncDeadline(link));
+        if self.carrier.links.is_empty() {
+            self.timers.cancel(Timer::Sync);
+        }
+    }
+
+    /// The first sync with a link is due.
+    pub(crate) fn on_first_sync(&mut self, link: LinkId, rng: &mut impl CryptoRng) {
+        self.carrier.plan.link_ready(link);
+        self.start_syncs(rng);
+    }
+
+    /// The rhythm's time has come.
+    pub(crate) fn on_sync_tick(&mut self, rng: &mut impl CryptoRng) {
+        self.carrier.plan.tick();
+        self.set_timer_in(Timer::Sync, u64::from(self.parameters.sync_interval_ms));
+        self.start_syncs(rng);
+    }
+
+    /// A sync ended, or nobody told that it did.
+    pub(crate) fn on_sync_ended(
+        &mut self,
+        link: LinkId,
+        held: &[EnvelopeId],
+        result: Result<SyncStats, Option<Fault>>,
+        rng: &mut impl CryptoRng,
+    ) {
+        self.timers.cancel(Timer::SyncDeadline(link));
+        self.carrier.plan.ended(link, result.is_ok());
+        if self.carrier.links.contains_key(&link) {
+            held.iter().take(WATCHED_IDS_MAX).for_each(|id| self.own_held(id, link));
+        }
+        if let Err(Some(fault)) = result {
+            self.penalize(link, fault);
+        }
+        if result.is_ok() {
+            self.start_syncs(rng);
+        } else {
+            // Not at once: a neighbour whose streams break must not be asked in a loop.
+            self.timers.set_if_absent(Timer::SyncAgain, self.now.monotonic_ms + SYNC_AGAIN_MS);
+        }
+    }
+
+    /// Starts what the plan wants.
+    pub(crate) fn start_syncs(&mut self, rng: &mut impl CryptoRng) {
+        for (link, window) in self.carrier.plan.start(self.now, rng) {
+            self.set_timer_in(Timer::SyncDeadline(link), SYNC_DEADLINE_MS);
+            let watch = self.watched_ids(window);
+            self.output(Output::StartSync { link, window, watch });
+        }
+    }
+
+    /// Own envelopes of `window` whose presence at a neighbour is worth asking.
+    fn watched_ids(&self, window: EpochRange) -> Vec<EnvelopeId> {
+        self.own_ids_within(window).take(WATCHED_IDS_MAX).collect()
+    }
+
+    /// Drops what is past its lifetime.
+    pub(crate) fn expire_pool(&mut self, epoch: Epoch) {
+        let oldest = expire::oldest_kept(epoch, self.parameters.lifetime_hours);
+        if self.pool.expire(oldest).is_err() {
+            self.carrier.note_pool_failure();
+        }
+    }
+}
+
+/// Time after a broken sync before another is started.
+const SYNC_AGAIN_MS: u64 = 1_000;

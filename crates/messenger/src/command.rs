@@ -1,0 +1,304 @@
+//! What a person asks of the node: status, name, sending, tracing. Contacts and invites are in `people`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use starling_e2ee::record::{CONTENT_HEAD_BYTES, RECORD_HEAD_BYTES};
+use starling_e2ee::seal;
+use starling_relay::pool::EnvelopePool;
+use starling_wire::envelope::Class;
+
+use crate::contact::check_name;
+use crate::content::{REPLY_BYTES, TEXT_OVERHEAD_BYTES};
+use crate::messenger::Messenger;
+use crate::outbox::{Item, Load, OwnText};
+use crate::stored::Dirty;
+use crate::turn::{Command, CommandError, ContactNumber, MessageNumber, Output, Reply, RequestId};
+use crate::view::{DeliveryStage, DeliveryState, Event, MessageBody, MessageView, QueuedReason, StatusView, TraceStep};
+
+/// Free bytes below which nothing is accepted that could be lost.
+pub const DISK_REFUSES_BYTES: u64 = 32 << 20;
+/// Free bytes below which people are warned and strangers' mail is no longer stored.
+pub const DISK_WARNS_BYTES: u64 = 256 << 20;
+/// Callers' ids that are remembered; beyond it the one of the oldest message goes.
+const CLIENT_IDS_MAX: usize = 16_384;
+
+/// What a repeated send must answer, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClientIdRecord {
+    client_id: [u8; 16],
+    number: MessageNumber,
+    contact: ContactNumber,
+    sequence: u64,
+    created_unix_ms: u64,
+    reply_to: Option<MessageNumber>,
+    /// The last state, once the message has left the outbox.
+    state: DeliveryState,
+}
+
+/// Callers' ids of messages.
+#[derive(Default)]
+pub(crate) struct ClientIds {
+    by_id: BTreeMap<[u8; 16], ClientIdRecord>,
+    order: BTreeSet<(MessageNumber, [u8; 16])>,
+}
+
+impl ClientIds {
+    /// Takes up what was stored.
+    pub(crate) fn restore(&mut self, record: ClientIdRecord) {
+        self.order.insert((record.number, record.client_id));
+        self.by_id.insert(record.client_id, record);
+    }
+
+    /// Remembers one; the one that had to go for it.
+    fn insert(&mut self, record: ClientIdRecord) -> Option<[u8; 16]> {
+        self.restore(record);
+        if self.by_id.len() <= CLIENT_IDS_MAX {
+            return None;
+        }
+        let (_, oldest) = self.order.pop_first()?;
+        self.by_id.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// What is known under `id`.
+    pub(crate) fn get(&self, id: &[u8; 16]) -> Option<&ClientIdRecord> {
+        self.by_id.get(id)
+    }
+
+    /// The message is final.
+    pub(crate) fn set_state(&mut self, id: &[u8; 16], state: DeliveryState) {
+        if let Some(record) = self.by_id.get_mut(id) {
+            record.state = state;
+        }
+    }
+}
+
+/// Bytes of text that one small envelope carries.
+pub const fn text_bytes_max(answers: bool) -> usize {
+    let head = RECORD_HEAD_BYTES + CONTENT_HEAD_BYTES + TEXT_OVERHEAD_BYTES + if answers { REPLY_BYTES } else { 0 };
+    seal::Class::Small.room_bytes() - head
+}
+
+/// What [`Command::Send`] carries.
+struct Draft {
+    contact: ContactNumber,
+    text: String,
+    reply_to: Option<MessageNumber>,
+    client_id: Option<[u8; 16]>,
+}
+
+impl<P: EnvelopePool> Messenger<P> {
+    pub(crate) fn on_command(&mut self, id: RequestId, command: Command, rng: &mut impl CryptoRng) {
+        let reply = self.answer(command, rng).unwrap_or_else(Reply::Refused);
+        self.output(Output::Reply { id, reply });
+    }
+
+    fn answer(&mut self, command: Command, rng: &mut impl CryptoRng) -> Result<Reply, CommandError> {
+        match command {
+            Command::Status => Ok(Reply::Status(Box::new(self.status()))),
+            Command::SetName { name } => self.set_name(&name),
+            Command::Address { peers } => self.own_address(peers),
+            Command::CreateInvite { label, expires_s, peers } => self.create_invite(label, expires_s, peers, rng),
+            Command::Invites => Ok(Reply::Invites(self.invite_views())),
+            Command::RevokeInvite(number) => self.revoke_invite(number),
+            Command::AddContact { invite, name } => self.add_contact(&invite, name, rng),
+            Command::Contacts => Ok(Reply::Contacts(self.contact_views())),
+            Command::RenameContact { contact, name } => self.rename_contact(contact, &name),
+            Command::RemoveContact(contact) => self.remove_contact(contact),
+            Command::SetBlocked { contact, blocked } => self.set_blocked(contact, blocked, rng),
+            Command::Requests => Ok(Reply::Requests(self.request_views())),
+            Command::AnswerRequest { request, accept: true, name } => self.accept_request(request, name, rng),
+            Command::AnswerRequest { request, accept: false, .. } => self.refuse_request(request),
+            Command::Send { contact, text, reply_to, client_id } => {
+                self.send(Draft { contact, text, reply_to, client_id })
+            }
+            Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
+        }
+    }
+
+    fn set_name(&mut self, name: &str) -> Result<Reply, CommandError> {
+        self.profile.name = check_name(name)?;
+        self.mark(Dirty::Profile);
+        Ok(Reply::Done)
+    }
+
+    fn status(&self) -> StatusView {
+        let (outbox_queued, outbox_undelivered) = self.outbox.counts();
+        let (envelopes, envelope_bytes) = self.stored_envelopes();
+        StatusView {
+            name: self.profile.name.clone(),
+            outbox_queued,
+            outbox_undelivered,
+            neighbours: u32::try_from(self.carrier.links.len()).unwrap_or(u32::MAX),
+            envelopes,
+            envelope_bytes,
+            clock_offset_ms: self.clocks.median(self.parameters.scope, self.now),
+            clock_holds_sends: self.clocks.holds(),
+            requests: u32::try_from(self.invitations.requests.len()).unwrap_or(u32::MAX),
+            recovered: self.recovered,
+            at_unix_ms: self.now.unix_ms,
+        }
+    }
+
+    fn stored_envelopes(&self) -> (u64, u64) {
+        let (topic, now) = (self.topic(), self.epoch());
+        let (mut envelopes, mut bytes) = (0, 0);
+        for hours in 0..=self.parameters.lifetime_hours.saturating_add(1) {
+            for class in [Class::Small, Class::Large] {
+                let fill = self.pool.fill_bytes(topic, now.plus(1).minus(hours), class);
+                envelopes += fill / class.envelope_bytes() as u64;
+                bytes += fill;
+            }
+        }
+        (envelopes, bytes)
+    }
+
+    fn send(&mut self, draft: Draft) -> Result<Reply, CommandError> {
+        if let Some(reply) = draft.client_id.and_then(|id| self.known_send(&id, &draft)) {
+            return Ok(reply);
+        }
+        self.check_send(&draft)?;
+        let Draft { contact, text, reply_to, client_id } = draft;
+        let answered = reply_to.map(|number| self.message_id_of(contact, number)).transpose()?;
+        let number = self.count_message();
+        let unix_ms = self.now.unix_ms;
+        let peer = self.contacts.get_mut(contact).ok_or(CommandError::NoSuchContact)?;
+        let sequence = peer.next_sequence;
+        peer.next_sequence += 1;
+        peer.last_activity_unix_ms = unix_ms;
+        self.mark(Dirty::Contact(contact));
+        let state = DeliveryState {
+            stage: DeliveryStage::Queued,
+            since_unix_ms: unix_ms,
+            held_by: 0,
+            neighbours: u32::try_from(self.carrier.links.len()).unwrap_or(u32::MAX),
+            until_unix_ms: None,
+            reason: Some(self.reason_to_wait(contact)),
+            attempts: 0,
+        };
+        let view = MessageView {
+            number,
+            contact,
+            own: true,
+            sequence,
+            body: MessageBody::Text(text),
+            created_unix_ms: unix_ms,
+            received_unix_ms: None,
+            reply_to,
+            client_id,
+            state,
+        };
+        self.remember_client_id(&view);
+        self.queue_text(view.clone(), answered);
+        Ok(Reply::Message { message: Box::new(view), known: false })
+    }
+
+    fn queue_text(&mut self, view: MessageView, reply_to: Option<[u8; 16]>) {
+        let (number, contact, state) = (view.number, view.contact, view.state);
+        let message_id = self.ids.id(number);
+        self.write_history(&view, message_id, true);
+        let mut item = Item::new(number.0, contact, message_id, Load::Text(Box::new(OwnText { view, reply_to })));
+        item.trace(self.now.unix_ms, TraceStep::Queued);
+        if let Some(reason) = state.reason.filter(|&reason| reason != QueuedReason::Stamping) {
+            item.trace(self.now.unix_ms, TraceStep::Waiting(reason));
+        }
+        self.outbox.insert(item);
+        self.mark(Dirty::Outbox(number.0));
+        self.event(Event::MessageState { number, contact, state });
+        self.pump_due = true;
+    }
+
+    /// The answer to a send that came before. Its body is that of the repeated request, which the caller holds
+    /// against the history.
+    fn known_send(&mut self, id: &[u8; 16], draft: &Draft) -> Option<Reply> {
+        let record = self.client_ids.get(id)?.clone();
+        let present = self.outbox.get(record.number.0).and_then(Item::text).map(|text| text.view.clone());
+        let message = present.unwrap_or_else(|| MessageView {
+            number: record.number,
+            contact: record.contact,
+            own: true,
+            sequence: record.sequence,
+            body: MessageBody::Text(draft.text.clone()),
+            created_unix_ms: record.created_unix_ms,
+            received_unix_ms: None,
+            reply_to: record.reply_to,
+            client_id: Some(*id),
+            state: record.state,
+        });
+        // Written again, so that this answer does not overtake the commit of the first one.
+        self.mark(Dirty::ClientId(*id));
+        Some(Reply::Message { message: Box::new(message), known: true })
+    }
+
+    fn remember_client_id(&mut self, view: &MessageView) {
+        let Some(client_id) = view.client_id else { return };
+        self.mark(Dirty::ClientId(client_id));
+        let record = ClientIdRecord {
+            client_id,
+            number: view.number,
+            contact: view.contact,
+            sequence: view.sequence,
+            created_unix_ms: view.created_unix_ms,
+            reply_to: view.reply_to,
+            state: view.state,
+        };
+        if let Some(gone) = self.client_ids.insert(record) {
+            self.mark(Dirty::ClientId(gone));
+        }
+    }
+
+    fn check_send(&self, draft: &Draft) -> Result<(), CommandError> {
+        let contact = self.contacts.get(draft.contact).ok_or(CommandError::NoSuchContact)?;
+        if contact.blocked {
+            return Err(CommandError::Blocked);
+        }
+        let (bytes, limit_bytes) = (draft.text.len(), text_bytes_max(draft.reply_to.is_some()));
+        if bytes == 0 {
+            return Err(CommandError::EmptyText);
+        }
+        if bytes > limit_bytes {
+            return Err(CommandError::TooLarge { bytes, limit_bytes });
+        }
+        if let Some(free_bytes) = self.carrier.free_bytes.filter(|&free_bytes| free_bytes < DISK_REFUSES_BYTES) {
+            return Err(CommandError::DiskFull { free_bytes });
+        }
+        if self.outbox.is_full() { Err(CommandError::OutboxFull) } else { Ok(()) }
+    }
+
+    /// The id under which the contact knows message `number` of the conversation: one of theirs of the last 60 days,
+    /// or one of ours. A number that was never used names nothing.
+    fn message_id_of(&self, contact: ContactNumber, number: MessageNumber) -> Result<[u8; 16], CommandError> {
+        let account = self.contacts.get(contact).ok_or(CommandError::NoSuchContact)?.account;
+        match self.seen.key_of(number) {
+            Some((of, id)) if of == account => Ok(id),
+            Some(_) => Err(CommandError::NoSuchMessage),
+            None if self.was_counted(number) => Ok(self.ids.id(number)),
+            None => Err(CommandError::NoSuchMessage),
+        }
+    }
+
+    /// The message of the conversation that `id` names, if it is known here.
+    pub(crate) fn message_number_of(&self, account: [u8; 32], id: &[u8; 16]) -> Option<MessageNumber> {
+        let own = self.ids.number(id).filter(|&number| self.was_counted(number));
+        own.or_else(|| self.seen.number(&(account, *id)))
+    }
+
+    /// The disk was measured.
+    pub(crate) fn on_disk(&mut self, free_bytes: u64) {
+        self.carrier.free_bytes = Some(free_bytes);
+        self.judge_disk();
+    }
+
+    /// Warns when the disk is short or the pool failed; ends the warning when both are over.
+    pub(crate) fn judge_disk(&mut self) {
+        let failed = self.carrier.take_pool_failure();
+        let short = self.carrier.free_bytes.is_some_and(|free_bytes| free_bytes < DISK_WARNS_BYTES);
+        let warned = failed || short;
+        if warned != self.carrier.disk_warned {
+            self.carrier.disk_warned = warned;
+            self.warn("disk", warned);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! People: who they are to us, where their device reads its mail, and what their device published.
+//! SPEC: B5, B6, B7.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use starling_e2ee::identity::{DevicePublic, ListHead};
+use starling_e2ee::prekey::{Bundle, Pinned};
+use starling_wire::limits::NAME_BYTES_MAX;
+
+use crate::turn::{CommandError, ContactNumber};
+use crate::view::{ContactState, ContactView};
+
+/// Contacts of an account.
+pub(crate) const CONTACTS_MAX: usize = 4_096;
+
+/// A name that a person may give: 1 to 64 bytes, no control characters, not blank.
+pub(crate) fn check_name(name: &str) -> Result<String, CommandError> {
+    let name = name.trim();
+    let fine = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
+    if fine { Ok(name.to_owned()) } else { Err(CommandError::BadName) }
+}
+
+/// What is left of a name that a stranger gave: control characters dropped, cut to 64 bytes.
+pub(crate) fn clean_name(name: &str) -> String {
+    let clean: String = name.chars().filter(|char| !char.is_control()).collect();
+    let clean = clean.trim();
+    clean.get(..clean.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default().trim_end().to_owned()
+}
+
+/// The device of a peer for which sessions are made, and the list it speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PinnedDevice {
+    /// Its keys.
+    pub(crate) device: DevicePublic,
+    /// Device list.
+    pub(crate) list: ListHead,
+}
+
+/// A contact, as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Contact {
+    /// Local number.
+    pub(crate) number: ContactNumber,
+    /// Local name.
+    pub(crate) name: String,
+    /// Nobody gave the name: their own replaces it.
+    pub(crate) unnamed: bool,
+    /// Account key.
+    pub(crate) account: [u8; 32],
+    /// When added, ms since 1970.
+    pub(crate) added_unix_ms: u64,
+    /// When their device was last heard.
+    pub(crate) last_heard_unix_ms: Option<u64>,
+    /// Last message either way.
+    pub(crate) last_activity_unix_ms: u64,
+    /// Nothing of theirs is shown.
+    pub(crate) blocked: bool,
+    /// The key to their bundles; unknown until their card comes.
+    pub(crate) address: Option<[u8; 32]>,
+    /// Their shard.
+    pub(crate) shard: u32,
+    /// The invite's one-time key, until a handshake used it.
+    pub(crate) one_time_key: Option<(u64, [u8; 32])>,
+    /// Their device, once known.
+    pub(crate) pinned: Option<PinnedDevice>,
+    /// Their newest bundle.
+    pub(crate) bundle: Option<Bundle>,
+    /// They acknowledged something: our hello and card need not ride along any more.
+    pub(crate) greeted: bool,
+    /// Our count of texts in this conversation.
+    pub(crate) next_sequence: u64,
+    /// When we last made a handshake, ms since 1970.
+    pub(crate) handshake_unix_ms: Option<u64>,
+    /// Ready was announced.
+    pub(crate) announced: bool,
+}
+
+impl Contact {
+    /// Somebody of whom only the account is known yet.
+    pub(crate) fn new(number: ContactNumber, name: String, account: [u8; 32], unix_ms: u64) -> Self {
+        Self {
+            number,
+            name,
+            unnamed: false,
+            account,
+            added_unix_ms: unix_ms,
+            last_heard_unix_ms: None,
+            last_activity_unix_ms: unix_ms,
+            blocked: false,
+            address: None,
+            shard: 0,
+            one_time_key: None,
+            pinned: None,
+            bundle: None,
+            greeted: false,
+            next_sequence: 0,
+            handshake_unix_ms: None,
+            announced: false,
+        }
+    }
+
+    /// What a bundle of theirs must not be below.
+    pub(crate) fn pinned_bundle(&self) -> Option<Pinned> {
+        let pinned = self.pinned?;
+        let seq = self.bundle.as_ref().filter(|bundle| bundle.device == pinned.device).map_or(0, |bundle| bundle.seq);
+        Some(Pinned { list: pinned.list, seq })
+    }
+
+    /// What people see; `sendable` is whether messages can be sealed.
+    pub(crate) fn view(&self, sendable: bool) -> ContactView {
+        let state = match (self.blocked, sendable) {
+            (true, _) => ContactState::Blocked,
+            (false, true) => ContactState::Ready,
+            (false, false) => ContactState::WaitingForKeys,
+        };
+        ContactView {
+            number: self.number,
+            name: self.name.clone(),
+            state,
+            account: self.account,
+            added_unix_ms: self.added_unix_ms,
+            last_heard_unix_ms: self.last_heard_unix_ms,
+            last_activity_unix_ms: self.last_activity_unix_ms,
+        }
+    }
+}
+
+/// All contacts.
+#[derive(Default)]
+pub(crate) struct Contacts {
+    by_number: BTreeMap<ContactNumber, Contact>,
+    by_account: BTreeMap<[u8; 32], ContactNumber>,
+}
+
+impl Contacts {
+    /// Adds one; its account must not be there yet.
+    pub(crate) fn insert(&mut self, contact: Contact) {
+        self.by_account.insert(contact.account, contact.number);
+        self.by_number.insert(contact.number, contact);
+    }
+
+    /// Forgets one.
+    pub(crate) fn remove(&mut self, number: ContactNumber) -> Option<Contact> {
+        let contact = self.by_number.remove(&number)?;
+        self.by_account.remove(&contact.account);
+        Some(contact)
+    }
+
+    /// One of them.
+    pub(crate) fn get(&self, number: ContactNumber) -> Option<&Contact> {
+        self.by_number.get(&number)
+    }
+
+    /// One of them.
+    pub(crate) fn get_mut(&mut self, number: ContactNumber) -> Option<&mut Contact> {
+        self.by_number.get_mut(&number)
+    }
+
+    /// The contact with this account key.
+    pub(crate) fn by_account(&self, account: &[u8; 32]) -> Option<ContactNumber> {
+        self.by_account.get(account).copied()
+    }
+
+    /// All, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Contact> {
+        self.by_number.values()
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// Whether nobody but `except` is called `name` (compared without case: names are typed).
+    pub(crate) fn name_is_free(&self, name: &str, except: Option<ContactNumber>) -> bool {
+        let name = name.to_lowercase();
+        !self.iter().any(|contact| Some(contact.number) != except && contact.name.to_lowercase() == name)
+    }
+
+    /// `wanted`, or with a number behind it when somebody is called that.
+    pub(crate) fn free_name(&self, wanted: &str) -> String {
+        let wanted = if wanted.is_empty() { "Unnamed" } else { wanted };
+        if self.name_is_free(wanted, None) {
+            return wanted.to_owned();
+        }
+        let stem = wanted.get(..wanted.floor_char_boundary(NAME_BYTES_MAX - 6)).unwrap_or_default();
+        (2..=CONTACTS_MAX + 2)
+            .map(|count| format!("{stem} {count}"))
+            .find(|name| self.name_is_free(name, None))
+            .unwrap_or_else(|| stem.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_clean() {
+        let mut contacts = Contacts::default();
+        assert_eq!(contacts.free_name(""), "Unnamed");
+        contacts.insert(Contact::new(ContactNumber(1), "Ana".into(), [1; 32], 0));
+        assert_eq!(contacts.free_name("ana"), "ana 2");
+        assert!(contacts.name_is_free("Ana", Some(ContactNumber(1))));
+        assert!(!contacts.name_is_free("ANA", None));
+        assert_eq!(check_name(" Bob "), Ok("Bob".into()));
+        assert_eq!(check_name(" \t"), Err(CommandError::BadName));
+        assert_eq!(check_name("a\u{7}b"), Err(CommandError::BadName));
+        assert_eq!(clean_name("\u{1b}[31mEve\n"), "[31mEve");
+        assert_eq!(clean_name(&"é".repeat(40)).len(), 64);
+    }
+}

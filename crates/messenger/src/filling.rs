@@ -1,0 +1,88 @@
+//! What goes into one envelope: a message, and beside it whatever finds room. SPEC: B5, B9.6.
+//!
+//! Hello and card ride in every message until the peer's first acknowledgement; acknowledgements that are due,
+//! and then the newest again, fill what is left. An envelope is always full-sized, so none of it costs.
+
+use starling_e2ee::record::{ACKS_MAX, RECORD_HEAD_BYTES, Record};
+use starling_e2ee::seal::Class;
+use starling_e2ee::session::FIRST_CONTACT_ROOM_BYTES;
+use starling_relay::pool::EnvelopePool;
+
+use crate::content::{Hello, Text};
+use crate::messenger::Messenger;
+use crate::stored::Dirty;
+use crate::turn::ContactNumber;
+use crate::view::MessageBody;
+
+/// Records of acknowledgements in one envelope: two carry all that has room.
+const ACK_RECORDS_MAX: usize = 2;
+/// Bytes of a message id.
+const ID_BYTES: usize = 16;
+
+/// Adds `record` if it fits in the `left` bytes.
+fn add(record: Record, left: &mut usize, records: &mut Vec<Record>) {
+    if let Some(rest) = left.checked_sub(record.encoded_len()) {
+        *left = rest;
+        records.push(record);
+    }
+}
+
+impl<P: EnvelopePool> Messenger<P> {
+    /// The records of an outbox item's envelope; `first` when it is a first contact, which has less room.
+    pub(crate) fn item_records(&mut self, number: u64, first: bool) -> Vec<Record> {
+        let Some(item) = self.outbox.get(number) else { return Vec::new() };
+        let (contact, message_id) = (item.contact, item.message_id);
+        let bytes = match item.text() {
+            Some(own) => {
+                let text = match &own.view.body {
+                    MessageBody::Text(text) => text.clone(),
+                    MessageBody::Unknown { .. } => String::new(),
+                };
+                let (sequence, created_unix_ms) = (own.view.sequence, own.view.created_unix_ms);
+                Text { sequence, created_unix_ms, reply_to: own.reply_to, expires_s: 0, text }.encode()
+            }
+            None => self.hello(),
+        };
+        let mut records = vec![Record::Content { message_id, part: 0, of: 1, bytes }];
+        let room = if first { FIRST_CONTACT_ROOM_BYTES } else { Class::Small.room_bytes() };
+        self.add_company(contact, Some(number), room, &mut records);
+        records
+    }
+
+    /// The records of an envelope of acknowledgements alone.
+    pub(crate) fn receipts_records(&mut self, contact: ContactNumber) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.add_company(contact, None, Class::Small.room_bytes(), &mut records);
+        records
+    }
+
+    fn hello(&self) -> Vec<u8> {
+        Hello { name: self.profile.name.clone() }.encode()
+    }
+
+    fn add_company(&mut self, contact: ContactNumber, number: Option<u64>, room: usize, records: &mut Vec<Record>) {
+        let mut left = room.saturating_sub(records.iter().map(Record::encoded_len).sum());
+        if self.contacts.get(contact).is_some_and(|contact| !contact.greeted) {
+            let greeting = self.outbox.greeting_of(contact).filter(|item| Some(item.number) != number);
+            if let Some(message_id) = greeting.map(|item| item.message_id) {
+                add(Record::Content { message_id, part: 0, of: 1, bytes: self.hello() }, &mut left, records);
+            }
+            let list = self.identity.list_head();
+            let (shard, addr) = (self.profile.shard, *self.profile.address);
+            let card = Record::Card { shard, addr, list_version: list.version, list_head: list.head };
+            add(card, &mut left, records);
+        }
+        for round in 0..ACK_RECORDS_MAX {
+            let room = left.saturating_sub(RECORD_HEAD_BYTES) / ID_BYTES;
+            if round > 0 && self.receipts.due(contact) == 0 {
+                break;
+            }
+            let ids = self.receipts.take(contact, room.min(ACKS_MAX), self.now.unix_ms);
+            if ids.is_empty() {
+                break;
+            }
+            add(Record::Acks(ids), &mut left, records);
+            self.mark(Dirty::Acks(contact));
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! First contacts: from an envelope that only we could recognise to a session, a contact or a request.
+//! SPEC: B5, B7, B11 steps 7 to 9.
+
+use rand_core::CryptoRng;
+use starling_e2ee::handshake::{Accepted, OuterFirstContact, accept, generation_allowed};
+use starling_e2ee::identity::ListOrder;
+use starling_relay::pool::EnvelopePool;
+use starling_wire::envelope::Tag;
+
+use crate::contact::{CONTACTS_MAX, Contact, PinnedDevice};
+use crate::invitation::{Owner, Request};
+use crate::messenger::Messenger;
+use crate::sessions::{SESSIONS_PER_OWNER_MAX, Slot};
+use crate::stored::{Dirty, FirstContactRecord};
+use crate::turn::{ContactNumber, InviteNumber, JobId, RequestNumber};
+use crate::view::{Event, InviteState};
+
+/// First contacts remembered against replay; the bundles they name bound their time.
+const FIRST_CONTACTS_MAX: usize = 65_536;
+
+impl<P: EnvelopePool> Messenger<P> {
+    /// Some of the envelopes under unknown tags were for us.
+    pub(crate) fn on_first_contacts(
+        &mut self,
+        job: JobId,
+        found: Vec<(u64, OuterFirstContact)>,
+        rng: &mut impl CryptoRng,
+    ) {
+        if !self.end_trials(job) {
+            return;
+        }
+        for (_, outer) in found {
+            self.take_first_contact(&outer, rng);
+        }
+        if !self.dirty.is_empty() {
+            self.mark_cursor_if_moved();
+        }
+    }
+
+    fn take_first_contact(&mut self, outer: &OuterFirstContact, rng: &mut impl CryptoRng) {
+        if let Some(known) = self.first_contacts.get(&outer.digest()) {
+            let session = known.session;
+            self.take_repeated(session, outer, rng);
+            return;
+        }
+        let account = outer.device().account;
+        let contact = self.contacts.by_account(&account);
+        let owner = match contact {
+            Some(contact) => Some(Owner::Contact(contact)),
+            None => self.invitations.request_of(&account).map(Owner::Request),
+        };
+        if !self.may_accept(outer, contact, owner) {
+            return;
+        }
+        let invite = outer.one_time_id().and_then(|id| self.invitations.by_key(id));
+        let (number, key) = (invite.map(|invite| invite.number), invite.and_then(|invite| invite.key.as_ref()));
+        let list = contact.and_then(|contact| self.contacts.get(contact)?.pinned).map(|pinned| pinned.list);
+        let network = &self.network.0;
+        let result = accept(&self.identity, &self.prekeys, key, outer, list.as_ref(), network, self.now.unix_ms);
+        // Not said why: the writer learns nothing, and nobody who forwarded it is to blame.
+        let Ok(accepted) = result else { return };
+        self.take_accepted(outer, accepted, number, owner, rng);
+    }
+
+    /// A further sealing of a first contact that made a session already.
+    fn take_repeated(
+        &mut self,
+        session: starling_e2ee::session::SessionId,
+        outer: &OuterFirstContact,
+        rng: &mut impl CryptoRng,
+    ) {
+        let unix_ms = self.now.unix_ms;
+        let Some(slot) = self.sessions.by_id(session) else { return };
+        let Some(entry) = self.sessions.get_mut(slot).filter(|entry| entry.is_watched()) else { return };
+        if let Ok(opened) = entry.session.open_repeated(outer, unix_ms) {
+            self.take_opened(slot, opened, rng);
+        }
+    }
+
+    /// What can be decided before any costly step: blocked, too many, generation, a session id used twice.
+    fn may_accept(&self, outer: &OuterFirstContact, contact: Option<ContactNumber>, owner: Option<Owner>) -> bool {
+        if contact.and_then(|contact| self.contacts.get(contact)).is_some_and(|contact| contact.blocked) {
+            return false;
+        }
+        let highest = owner.and_then(|owner| self.sessions.highest_generation(owner, outer.device()));
+        let sessions = owner.map_or(0, |owner| self.sessions.count(owner));
+        generation_allowed(highest, outer.generation())
+            && sessions < SESSIONS_PER_OWNER_MAX
+            && self.sessions.by_id(outer.session_id()).is_none()
+            && self.first_contacts.len() < FIRST_CONTACTS_MAX
+    }
+
+    fn take_accepted(
+        &mut self,
+        outer: &OuterFirstContact,
+        accepted: Accepted,
+        invite: Option<InviteNumber>,
+        owner: Option<Owner>,
+        rng: &mut impl CryptoRng,
+    ) {
+        let pinned = PinnedDevice { device: *outer.device(), list: accepted.list };
+        let Some(owner) = self.owner_of(pinned, invite, owner, rng) else { return };
+        let Accepted { session, records, skipped_added, .. } = accepted;
+        let id = session.id();
+        let record = FirstContactRecord { digest: outer.digest(), bundle_seq: outer.bundle_seq(), session: id };
+        self.first_contacts.insert(record.digest, record);
+        self.mark(Dirty::FirstContact(record.digest));
+        let slot = self.sessions.insert(session, owner);
+        self.mark(Dirty::Session(id));
+        skipped_added.iter().for_each(|key| self.write_skipped(key));
+        self.watch_session(slot, rng);
+        self.take_records(owner, records, rng);
+        match owner {
+            Owner::Contact(contact) => self.announce_ready(contact),
+            Owner::Request(request) => self.announce_request(request),
+        }
+    }
+
+    /// Whose the new session is: a contact's, one that an invite makes, or a stranger's.
+    fn owner_of(
+        &mut self,
+        pinned: PinnedDevice,
+        invite: Option<InviteNumber>,
+        owner: Option<Owner>,
+        rng: &mut impl CryptoRng,
+    ) -> Option<Owner> {
+        match (owner, invite) {
+            (Some(Owner::Contact(contact)), invite) => {
+                self.pin(contact, pinned);
+                if let Some(invite) = invite {
+                    self.use_invite(invite, contact);
+                }
+                Some(Owner::Contact(contact))
+            }
+            (owner, Some(invite)) => {
+                let contact = self.contact_by_invite(pinned, invite)?;
+                if let Some(Owner::Request(request)) = owner {
+                    self.move_request(request, contact, rng);
+                }
+                Some(Owner::Contact(contact))
+            }
+            (Some(owner), None) => Some(owner),
+            (None, None) => Some(Owner::Request(self.new_request(pinned))),
+        }
+    }
+
+    /// Takes over a contact's device, unless a later device list is known.
+    pub(crate) fn pin(&mut self, number: ContactNumber, pinned: PinnedDevice) {
+        let Some(contact) = self.contacts.get_mut(number) else { return };
+        let newer = contact.pinned.is_none_or(|known| known.list.compare(&pinned.list) == ListOrder::Newer);
+        if newer {
+            contact.pinned = Some(pinned);
+        }
+        self.mark(Dirty::Contact(number));
+    }
+
+    /// Somebody used an invite: they become the contact for whom it was made.
+    fn contact_by_invite(&mut self, pinned: PinnedDevice, invite: InviteNumber) -> Option<ContactNumber> {
+        if self.contacts.len() >= CONTACTS_MAX {
+            return None;
+        }
+        let label = self.invitations.own.get(&invite)?.label.clone();
+        let number = self.count_contact();
+        let name = self.contacts.free_name(label.as_deref().unwrap_or_default());
+        let mut contact = Contact::new(number, name, pinned.device.account, self.now.unix_ms);
+        contact.unnamed = label.is_none();
+        contact.pinned = Some(pinned);
+        contact.announced = true;
+        let view = contact.view(true);
+        self.contacts.insert(contact);
+        self.mark(Dirty::Contact(number));
+        self.event(Event::ContactAdded(view));
+        self.use_invite(invite, number);
+        Some(number)
+    }
+
+    fn use_invite(&mut self, number: InviteNumber, contact: ContactNumber) {
+        let Some(invite) = self.invitations.own.get_mut(&number) else { return };
+        invite.key = None;
+        invite.state = InviteState::Used(contact);
+        let view = invite.view();
+        self.mark(Dirty::Invite(number));
+        self.event(Event::InviteUsed(view));
+    }
+
+    fn new_request(&mut self, pinned: PinnedDevice) -> RequestNumber {
+        if let Some(oldest) = self.invitations.crowded_out() {
+            self.drop_request(oldest);
+        }
+        let number = self.count_request();
+        let request = Request {
+            number,
+            account: pinned.device.account,
+            pinned,
+            name: String::new(),
+            received_unix_ms: self.now.unix_ms,
+            card: None,
+            messages: Vec::new(),
+            text: None,
+        };
+        self.invitations.requests.insert(number, request);
+        self.mark(Dirty::Request(number));
+        number
+    }
+
+    fn announce_request(&mut self, number: RequestNumber) {
+        if let Some(request) = self.invitations.requests.get(&number) {
+            self.event(Event::ContactRequested(request.view()));
+        }
+    }
+
+    /// A request became a contact: its sessions, card and messages are that contact's from now on.
+    pub(crate) fn move_request(&mut self, number: RequestNumber, contact: ContactNumber, rng: &mut impl CryptoRng) {
+        let Some(request) = self.invitations.requests.remove(&number) else { return };
+        self.mark(Dirty::Request(number));
+        self.pin(contact, request.pinned);
+        for slot in self.sessions.of(Owner::Request(number)) {
+            self.sessions.set_owner(slot, Owner::Contact(contact));
+            if let Some(entry) = self.sessions.get(slot) {
+                self.mark(Dirty::Session(entry.session.id()));
+            }
+            self.watch_session(slot, rng);
+        }
+        if let Some((address, shard)) = request.card
+            && let Some(known) = self.contacts.get_mut(contact).filter(|known| known.address.is_none())
+        {
+            (known.address, known.shard) = (Some(address), shard);
+            self.watch_bundles(contact, rng);
+        }
+        for (message_id, bytes, _) in request.messages {
+            self.take_content(contact, message_id, &bytes, rng);
+        }
+        self.announce_ready(contact);
+    }
+
+    /// Watches a session's tags and has them looked up in the pool: mail may lie there already.
+    pub(crate) fn watch_session(&mut self, slot: Slot, rng: &mut impl CryptoRng) {
+        let tags = self.sessions.watch(slot);
+        self.inbox.look_up(tags.into_iter().map(|tag| Tag(tag.0)));
+        self.wake_inbox(rng);
+    }
+
+    /// Forgets a session with all of its keys.
+    pub(crate) fn forget_session(&mut self, slot: Slot) {
+        let Some(mut entry) = self.sessions.remove(slot) else { return };
+        let id = entry.session.id();
+        for tag in entry.session.expire_skipped(u64::MAX) {
+            self.delete_skipped(id, tag);
+        }
+        self.mark(Dirty::Session(id));
+    }
+}

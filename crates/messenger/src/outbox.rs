@@ -1,0 +1,380 @@
+//! What is on its way to contacts: texts, greetings and batches of acknowledgements. When each is sealed,
+//! sealed again, given up. SPEC: B9.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use starling_e2ee::session::{ChainId, SessionId};
+use starling_wire::envelope::{EnvelopeId, Epoch};
+
+use crate::post::{Post, PostId};
+use crate::turn::{ContactNumber, MessageNumber, Now};
+use crate::view::{DeliveryStage, MessageView, TraceLine, TraceStep};
+
+/// Texts on their way at a time.
+pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
+/// Batches of acknowledgements on their way at a time.
+pub(crate) const OUTBOX_ACKS_MAX: usize = 512;
+/// Lines of a message's life that are kept; the first quarter and the newest stay.
+const TRACE_LINES_MAX: usize = 64;
+const HOUR_MS: u64 = 3_600_000;
+/// When a message is sealed again, after its first sealing. SPEC: B9.3, B9.4.
+const SEAL_AGAIN_MS: [u64; 3] = [2 * HOUR_MS, 24 * HOUR_MS, 13 * 24 * HOUR_MS];
+/// How long a message that nobody confirmed can still be confirmed late.
+const EXPIRED_KEPT_MS: u64 = 28 * 24 * HOUR_MS;
+
+/// A text of ours, with what its content needs beside the view.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnText {
+    /// What people see.
+    pub(crate) view: MessageView,
+    /// Message id of the message that it answers.
+    pub(crate) reply_to: Option<[u8; 16]>,
+}
+
+/// What an item carries.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Load {
+    /// Hello and card: the first thing a contact gets.
+    Greeting,
+    /// A text.
+    Text(Box<OwnText>),
+    /// Acknowledgements alone: never confirmed, never sealed again.
+    Acks,
+}
+
+/// Where an item was sealed first: what its acknowledgement proves to have arrived at the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Session.
+    pub(crate) session: SessionId,
+    /// Which of its sending chains.
+    pub(crate) chain: ChainId,
+    /// Number in the chain.
+    pub(crate) number: u32,
+}
+
+/// What is to be done with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing.
+    Nothing,
+    /// Seal it again.
+    Seal,
+    /// No node keeps it any more.
+    Expire,
+    /// Forget it.
+    Drop,
+}
+
+/// One item, as it is stored.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Item {
+    /// Its number: of a text, that of the message.
+    pub(crate) number: u64,
+    /// To whom.
+    pub(crate) contact: ContactNumber,
+    /// The id under which the recipient confirms it.
+    pub(crate) message_id: [u8; 16],
+    /// What.
+    pub(crate) load: Load,
+    /// First sealing, ms since 1970.
+    pub(crate) first_sealed_unix_ms: Option<u64>,
+    /// Which of the times of [`SEAL_AGAIN_MS`] are behind it.
+    rounds: u8,
+    /// Its first sealing.
+    pub(crate) place: Option<Place>,
+    /// Its present envelope; none while it waits to be sealed.
+    pub(crate) post: Option<Post>,
+    /// When it was given up, ms since 1970.
+    pub(crate) expired_unix_ms: Option<u64>,
+    /// Its life, oldest line first.
+    pub(crate) lines: Vec<TraceLine>,
+}
+
+impl Item {
+    /// An item that waits to be sealed.
+    pub(crate) fn new(number: u64, contact: ContactNumber, message_id: [u8; 16], load: Load) -> Self {
+        Self {
+            number,
+            contact,
+            message_id,
+            load,
+            first_sealed_unix_ms: None,
+            rounds: 0,
+            place: None,
+            post: None,
+            expired_unix_ms: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&OwnText> {
+        match &self.load {
+            Load::Text(text) => Some(text),
+            Load::Greeting | Load::Acks => None,
+        }
+    }
+
+    /// The text's view, if it is one.
+    pub(crate) fn view_mut(&mut self) -> Option<&mut MessageView> {
+        match &mut self.load {
+            Load::Text(text) => Some(&mut text.view),
+            Load::Greeting | Load::Acks => None,
+        }
+    }
+
+    /// Whether it waits to be sealed.
+    pub(crate) fn waits(&self) -> bool {
+        self.post.is_none() && self.expired_unix_ms.is_none()
+    }
+
+    /// Writes a line of its life.
+    pub(crate) fn trace(&mut self, unix_ms: u64, step: TraceStep) {
+        if !matches!(self.load, Load::Text(_)) {
+            return;
+        }
+        if self.lines.len() >= TRACE_LINES_MAX {
+            self.lines.remove(TRACE_LINES_MAX / 4);
+        }
+        self.lines.push(TraceLine { at_unix_ms: unix_ms, step });
+    }
+
+    /// It was sealed at `place`.
+    pub(crate) fn sealed(&mut self, place: Place, post: Post, unix_ms: u64) {
+        let step = match self.first_sealed_unix_ms {
+            None => TraceStep::Sealed { bytes: starling_wire::limits::ENVELOPE_SMALL_BYTES as u32 },
+            Some(_) => TraceStep::SealedAgain,
+        };
+        self.trace(unix_ms, step);
+        self.first_sealed_unix_ms.get_or_insert(unix_ms);
+        self.place.get_or_insert(place);
+        self.post = Some(post);
+    }
+
+    /// What is to be done with it at `now`, with `links` neighbours held; notes the times that it passes.
+    pub(crate) fn due(&mut self, now: Now, links: usize, lifetime_hours: u32) -> Due {
+        let epoch = Epoch::from_unix_ms(now.unix_ms);
+        if let Some(expired) = self.expired_unix_ms {
+            let over = expired.saturating_add(EXPIRED_KEPT_MS) <= now.unix_ms;
+            return if over { Due::Drop } else { Due::Nothing };
+        }
+        let (Some(post), Some(first)) = (&self.post, self.first_sealed_unix_ms) else { return Due::Nothing };
+        if matches!(self.load, Load::Acks) {
+            return if post.came_back || !post.is_open(epoch) { Due::Drop } else { Due::Nothing };
+        }
+        if links > 0 {
+            let age_ms = now.unix_ms.saturating_sub(first);
+            let passed = SEAL_AGAIN_MS.iter().filter(|&&at_ms| at_ms <= age_ms).count() as u8;
+            let lost = !post.is_safe(links) && !post.is_open(epoch);
+            if passed > self.rounds {
+                self.rounds = passed;
+                if lost || usize::from(passed) == SEAL_AGAIN_MS.len() {
+                    return Due::Seal;
+                }
+            } else if lost && !post.taken && !post.came_back {
+                return Due::Seal;
+            }
+        }
+        let kept_ms = u64::from(lifetime_hours) * HOUR_MS;
+        let over = post.sealed_unix_ms.saturating_add(kept_ms) <= now.unix_ms;
+        if over && usize::from(self.rounds) == SEAL_AGAIN_MS.len() { Due::Expire } else { Due::Nothing }
+    }
+
+    /// When it is sealed again at the earliest, ms since 1970.
+    pub(crate) fn next_seal_unix_ms(&self) -> Option<u64> {
+        let at_ms = SEAL_AGAIN_MS.get(usize::from(self.rounds))?;
+        Some(self.first_sealed_unix_ms?.saturating_add(*at_ms))
+    }
+
+    /// Whether its confirmation is still hoped for.
+    pub(crate) fn is_open(&self) -> bool {
+        self.expired_unix_ms.is_none() && !matches!(self.load, Load::Acks)
+    }
+}
+
+/// All items.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    items: BTreeMap<u64, Item>,
+    /// Items that wait to be sealed, greetings first.
+    waiting: BTreeMap<ContactNumber, BTreeSet<(bool, u64)>>,
+    /// Own envelopes that have an id.
+    ids: BTreeMap<EnvelopeId, PostId>,
+    greetings: BTreeMap<ContactNumber, u64>,
+    texts: usize,
+    acks: usize,
+}
+
+impl Outbox {
+    /// Adds an item.
+    pub(crate) fn insert(&mut self, item: Item) {
+        match item.load {
+            Load::Text(_) => self.texts += 1,
+            Load::Acks => self.acks += 1,
+            Load::Greeting => {
+                self.greetings.insert(item.contact, item.number);
+            }
+        }
+        if item.waits() {
+            self.wait(&item);
+        }
+        if let Some(id) = item.post.as_ref().and_then(Post::id) {
+            self.ids.insert(id, PostId::Item(item.number));
+        }
+        self.items.insert(item.number, item);
+    }
+
+    fn wait(&mut self, item: &Item) {
+        let later = !matches!(item.load, Load::Greeting);
+        self.waiting.entry(item.contact).or_default().insert((later, item.number));
+    }
+
+    /// Takes an item out.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Item> {
+        let item = self.items.remove(&number)?;
+        match item.load {
+            Load::Text(_) => self.texts -= 1,
+            Load::Acks => self.acks -= 1,
+            Load::Greeting => {
+                self.greetings.remove(&item.contact);
+            }
+        }
+        self.stop_waiting(&item);
+        if let Some(id) = item.post.as_ref().and_then(Post::id) {
+            self.ids.remove(&id);
+        }
+        Some(item)
+    }
+
+    fn stop_waiting(&mut self, item: &Item) {
+        if let Some(waiting) = self.waiting.get_mut(&item.contact) {
+            waiting.remove(&(!matches!(item.load, Load::Greeting), item.number));
+            if waiting.is_empty() {
+                self.waiting.remove(&item.contact);
+            }
+        }
+    }
+
+    /// One of them.
+    pub(crate) fn get(&self, number: u64) -> Option<&Item> {
+        self.items.get(&number)
+    }
+
+    /// One of them. Its post is changed by [`Self::set_post`] alone.
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Item> {
+        self.items.get_mut(&number)
+    }
+
+    /// Numbers of all.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.items.keys().copied().collect()
+    }
+
+    /// All.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Item> {
+        self.items.values()
+    }
+
+    /// Items of one contact.
+    pub(crate) fn of_contact(&self, contact: ContactNumber) -> Vec<u64> {
+        self.iter().filter(|item| item.contact == contact).map(|item| item.number).collect()
+    }
+
+    /// The greeting on its way to `contact`.
+    pub(crate) fn greeting_of(&self, contact: ContactNumber) -> Option<&Item> {
+        self.items.get(self.greetings.get(&contact)?)
+    }
+
+    /// Contacts for whom something waits to be sealed.
+    pub(crate) fn contacts_waiting(&self) -> Vec<ContactNumber> {
+        self.waiting.keys().copied().collect()
+    }
+
+    /// The next item to seal for `contact`.
+    pub(crate) fn next_waiting(&self, contact: ContactNumber) -> Option<u64> {
+        self.waiting.get(&contact)?.first().map(|&(_, number)| number)
+    }
+
+    /// All items that wait to be sealed for `contact`.
+    pub(crate) fn waiting_for(&self, contact: ContactNumber) -> Vec<u64> {
+        self.waiting.get(&contact).into_iter().flatten().map(|&(_, number)| number).collect()
+    }
+
+    /// The item was sealed.
+    pub(crate) fn sealed(&mut self, number: u64, place: Place, post: Post, unix_ms: u64) {
+        let Some(mut item) = self.items.remove(&number) else { return };
+        self.stop_waiting(&item);
+        item.sealed(place, post, unix_ms);
+        self.items.insert(number, item);
+    }
+
+    /// The item's envelope is given up: it waits to be sealed again. The envelope that was.
+    pub(crate) fn unseal(&mut self, number: u64) -> Option<Post> {
+        let mut item = self.items.remove(&number)?;
+        let post = item.post.take();
+        self.forget_id(post.as_ref());
+        if item.waits() {
+            self.wait(&item);
+        }
+        self.items.insert(number, item);
+        post
+    }
+
+    /// Nobody keeps the item any more.
+    pub(crate) fn expire(&mut self, number: u64, unix_ms: u64) {
+        let Some(mut item) = self.items.remove(&number) else { return };
+        item.expired_unix_ms = Some(unix_ms);
+        let post = item.post.take();
+        self.forget_id(post.as_ref());
+        self.items.insert(number, item);
+    }
+
+    /// An own envelope got its id.
+    pub(crate) fn remember_id(&mut self, id: EnvelopeId, post: PostId) {
+        self.ids.insert(id, post);
+    }
+
+    /// An own envelope is of no interest any more.
+    pub(crate) fn forget_id(&mut self, post: Option<&Post>) {
+        if let Some(id) = post.and_then(Post::id) {
+            self.ids.remove(&id);
+        }
+    }
+
+    /// The own envelope with this id.
+    pub(crate) fn by_id(&self, id: &EnvelopeId) -> Option<PostId> {
+        self.ids.get(id).copied()
+    }
+
+    /// Whether no more texts are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.texts >= OUTBOX_TEXTS_MAX
+    }
+
+    /// Whether no more batches of acknowledgements are sent for now.
+    pub(crate) fn acks_are_full(&self) -> bool {
+        self.acks >= OUTBOX_ACKS_MAX
+    }
+
+    /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        let mut counts = (0, 0);
+        for view in self.iter().filter_map(|item| item.text()).map(|text| &text.view) {
+            counts.0 += u32::from(view.state.stage == DeliveryStage::Queued);
+            counts.1 += u32::from(view.state.stage < DeliveryStage::Delivered);
+        }
+        counts
+    }
+
+    /// Life of a text that is still here.
+    pub(crate) fn lines(&self, number: MessageNumber) -> Option<Vec<TraceLine>> {
+        let item = self.items.get(&number.0).filter(|item| item.text().is_some())?;
+        let mut lines = item.lines.clone();
+        if let (Some(at_unix_ms), None) = (item.next_seal_unix_ms(), item.expired_unix_ms) {
+            lines.push(TraceLine { at_unix_ms, step: TraceStep::NextTry { at_unix_ms } });
+        }
+        Some(lines)
+    }
+}

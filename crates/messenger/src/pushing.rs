@@ -1,0 +1,318 @@
+//! From a stamped envelope to a delivered one: pushed through a neighbour, seen again, kept by neighbours,
+//! confirmed by the recipient's device; or sealed again, or given up. SPEC: B9, B14.
+
+use rand_core::CryptoRng;
+use starling_relay::pool::EnvelopePool;
+use starling_relay::push;
+use starling_wire::envelope::{EnvelopeId, EpochRange};
+use starling_wire::push_cell::ExitPlaintext;
+
+use crate::messenger::Messenger;
+use crate::outbox::{Due, Item, Load};
+use crate::post::{Post, PostId};
+use crate::stored::Dirty;
+use crate::timers::Timer;
+use crate::turn::{ContactNumber, LinkId, MessageNumber, Output, Refusal, RequestId};
+use crate::view::{DeliveryStage, QueuedReason, TraceStep};
+
+/// Pushes that wait for their answer at a time.
+const PUSHES_AT_ONCE_MAX: usize = 64;
+/// Time after which a push is tried again when too many are under way.
+const PUSH_BUSY_MS: u64 = 100;
+
+impl<P: EnvelopePool> Messenger<P> {
+    /// Pushes own envelope `id` if that makes sense now; else sees to it that it is tried when it does.
+    pub(crate) fn push(&mut self, id: PostId, rng: &mut impl CryptoRng) {
+        let epoch = self.epoch();
+        let Some(post) = self.post(id).filter(|post| post.wants_push(epoch)) else { return };
+        if self.carrier.links.is_empty() {
+            self.wait_for_link(id);
+            return;
+        }
+        let Some(envelope) = post.envelope() else { return };
+        if self.pool.contains(&envelope.key()) {
+            self.came_back(id);
+            return;
+        }
+        if self.pushes.len() >= PUSHES_AT_ONCE_MAX {
+            self.set_timer_in(Timer::Push(id), PUSH_BUSY_MS);
+            return;
+        }
+        let held = self.carrier.held();
+        let Some(link) = self.post_mut(id).and_then(|post| post.choose_link(&held, rng)) else { return };
+        let Some(onion_key) = self.carrier.links.get(&link).map(|link| link.onion_key) else { return };
+        let plaintext = ExitPlaintext::Publish(envelope.as_bytes().into());
+        let request = self.next_request();
+        // An onion key of low order cannot be sealed to: as if that neighbour had refused.
+        let cell = push::seal(&plaintext, envelope.class(), &onion_key, rng);
+        let Some(post) = self.post_mut(id) else { return };
+        let again = post.pushes > 0;
+        post.pushed(request, link);
+        self.pushes.insert(request, id);
+        self.waiting_for_link.remove(&id);
+        self.note_push(id, again);
+        match cell {
+            Ok(cell) => self.output(Output::Push { id: request, link, cell }),
+            Err(_) => self.on_pushed(request, Err(Refusal::Refused), rng),
+        }
+    }
+
+    /// The push is part of what is stored: so its turn is committed after that of the stamped bytes.
+    fn note_push(&mut self, id: PostId, again: bool) {
+        self.mark_post(id);
+        let PostId::Item(number) = id else { return };
+        let unix_ms = self.now.unix_ms;
+        let Some(item) = self.outbox.get_mut(number) else { return };
+        item.trace(unix_ms, if again { TraceStep::PushedAgain } else { TraceStep::Pushed });
+        if let Some(view) = item.view_mut() {
+            view.state.attempts = view.state.attempts.saturating_add(1);
+        }
+    }
+
+    fn wait_for_link(&mut self, id: PostId) {
+        self.waiting_for_link.insert(id);
+        let PostId::Item(number) = id else { return };
+        let Some(view) = self.outbox.get_mut(number).and_then(Item::view_mut) else { return };
+        if view.state.reason == Some(QueuedReason::Stamping) {
+            view.state.reason = Some(QueuedReason::NoPeers);
+            self.show_state(number);
+        }
+    }
+
+    /// A push was answered: taken, or it goes to another neighbour at once.
+    pub(crate) fn on_pushed(&mut self, request: RequestId, result: Result<(), Refusal>, rng: &mut impl CryptoRng) {
+        let Some(id) = self.pushes.remove(&request) else { return };
+        let taken = result.is_ok();
+        let Some(post) = self.post_mut(id) else { return };
+        if post.answered(request, taken).is_none() {
+            return;
+        }
+        self.mark_post(id);
+        self.trace_answer(id, taken);
+        if taken {
+            self.raise_stage(id, DeliveryStage::Sent);
+        }
+        let held = self.carrier.held();
+        let resend_ms = self.parameters.resend_ms;
+        let Some(post) = self.post(id) else { return };
+        let (another, interval_ms) = (post.has_untried(&held), post.interval_ms(resend_ms));
+        if !taken && another {
+            self.push(id, rng);
+        } else if held.is_empty() {
+            self.wait_for_link(id);
+        } else {
+            self.set_timer_in(Timer::Push(id), interval_ms);
+        }
+    }
+
+    fn trace_answer(&mut self, id: PostId, taken: bool) {
+        let PostId::Item(number) = id else { return };
+        let unix_ms = self.now.unix_ms;
+        if let Some(item) = self.outbox.get_mut(number) {
+            item.trace(unix_ms, if taken { TraceStep::Taken } else { TraceStep::NotTaken });
+        }
+    }
+
+    /// A text got at least as far as `stage`; states never go back.
+    fn raise_stage(&mut self, id: PostId, stage: DeliveryStage) {
+        let PostId::Item(number) = id else { return };
+        let unix_ms = self.now.unix_ms;
+        let neighbours = self.neighbours();
+        let held_by = self.post(id).map_or(0, |post| post.held_by);
+        let Some(view) = self.outbox.get_mut(number).and_then(Item::view_mut) else { return };
+        let shown = view.state;
+        if stage > view.state.stage {
+            view.state.stage = stage;
+            view.state.since_unix_ms = unix_ms;
+            view.state.reason = None;
+        }
+        view.state.held_by = view.state.held_by.max(held_by);
+        view.state.neighbours = neighbours;
+        if view.state != shown {
+            self.show_state(number);
+        }
+    }
+
+    fn neighbours(&self) -> u32 {
+        u32::try_from(self.carrier.links.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Own envelope `id` is in the pool: the network brought it back.
+    pub(crate) fn came_back(&mut self, id: PostId) {
+        let unix_ms = self.now.unix_ms;
+        let Some(post) = self.post_mut(id).filter(|post| !post.came_back) else { return };
+        post.came_back = true;
+        let kept = post.held_by > 0;
+        self.mark_post(id);
+        self.timers.cancel(Timer::Push(id));
+        self.waiting_for_link.remove(&id);
+        match id {
+            PostId::Bundle => {}
+            PostId::Item(number) => {
+                let Some(item) = self.outbox.get_mut(number) else { return };
+                item.trace(unix_ms, TraceStep::CameBack);
+                if matches!(item.load, Load::Acks) {
+                    self.drop_item(number);
+                } else if kept {
+                    self.raise_stage(id, DeliveryStage::Held);
+                }
+            }
+        }
+    }
+
+    /// `link` keeps own envelope `envelope`.
+    pub(crate) fn own_held(&mut self, envelope: &EnvelopeId, link: LinkId) {
+        let Some(id) = self.outbox.by_id(envelope) else { return };
+        let (unix_ms, of) = (self.now.unix_ms, self.neighbours());
+        let Some(post) = self.post_mut(id) else { return };
+        if !post.held_by_link(link) {
+            return;
+        }
+        let (by, came_back) = (post.held_by, post.came_back);
+        self.mark_post(id);
+        let PostId::Item(number) = id else { return };
+        if let Some(item) = self.outbox.get_mut(number) {
+            item.trace(unix_ms, TraceStep::Held { by, of });
+        }
+        if came_back {
+            self.raise_stage(id, DeliveryStage::Held);
+        }
+    }
+
+    /// Whether `id` is an own envelope whose fate is open.
+    pub(crate) fn is_own(&self, id: &EnvelopeId) -> bool {
+        self.outbox.by_id(id).is_some()
+    }
+
+    /// Ids of own envelopes of `window`, the newest first.
+    pub(crate) fn own_ids_within(&self, window: EpochRange) -> impl Iterator<Item = EnvelopeId> {
+        let posts = self.outbox.iter().rev().filter_map(|item| item.post.as_ref()).chain(&self.bundle_post);
+        posts.filter(move |post| window.contains(post.epoch())).filter_map(Post::id)
+    }
+
+    /// A link is held: what waited for one goes.
+    pub(crate) fn on_link_up(&mut self, link: LinkId, onion_key: [u8; 32], rng: &mut impl CryptoRng) {
+        self.carrier_link_up(link, onion_key);
+        self.judge_clock();
+        for id in std::mem::take(&mut self.waiting_for_link) {
+            self.push(id, rng);
+        }
+        self.refresh_all_reasons();
+        self.pump_due = true;
+    }
+
+    /// A link is gone: what it was asked for goes over another.
+    pub(crate) fn on_link_down(&mut self, link: LinkId, rng: &mut impl CryptoRng) {
+        self.clocks.remove(link);
+        self.carrier_link_down(link);
+        self.judge_clock();
+        let ids: Vec<PostId> = self.outbox.numbers().into_iter().map(PostId::Item).chain([PostId::Bundle]).collect();
+        for id in ids {
+            if self.post_mut(id).is_some_and(|post| post.link_down(link)) {
+                self.pushes.retain(|_, &mut post| post != id);
+                self.trace_answer(id, false);
+                self.push(id, rng);
+            }
+        }
+        if self.carrier.links.is_empty() {
+            self.refresh_all_reasons();
+        }
+    }
+
+    /// Takes note of what the neighbours' clocks say.
+    pub(crate) fn judge_clock(&mut self) {
+        let change = self.clocks.judge(self.parameters.scope, self.now);
+        if let Some(active) = change.warning {
+            self.warn("clock", active);
+        }
+        if change.holds.is_some() {
+            self.refresh_all_reasons();
+            self.pump_due = true;
+        }
+    }
+
+    /// The recipient's device confirmed `message_id`; whether it was one of ours to `contact`.
+    pub(crate) fn on_acked(&mut self, contact: ContactNumber, message_id: &[u8; 16]) -> bool {
+        let Some(MessageNumber(number)) = self.ids.number(message_id) else { return false };
+        let Some(item) = self.outbox.get(number).filter(|item| item.contact == contact) else { return false };
+        if let Some(place) = item.place
+            && let Some(slot) = self.sessions.by_id(place.session)
+            && let Some(entry) = self.sessions.get_mut(slot)
+        {
+            entry.session.note_acked(place.chain, place.number);
+            self.mark(Dirty::Session(place.session));
+        }
+        self.finish(number, DeliveryStage::Delivered);
+        self.pump_due = true;
+        true
+    }
+
+    /// Takes an item out of the outbox, in its last state.
+    fn finish(&mut self, number: u64, stage: DeliveryStage) {
+        let unix_ms = self.now.unix_ms;
+        if let Some(item) = self.outbox.get_mut(number) {
+            item.trace(
+                unix_ms,
+                if stage == DeliveryStage::Delivered { TraceStep::Delivered } else { TraceStep::Expired },
+            );
+            if let Some(view) = item.view_mut().filter(|view| view.state.stage != stage) {
+                view.state.stage = stage;
+                view.state.since_unix_ms = unix_ms;
+                view.state.reason = None;
+            }
+        }
+        self.show_state(number);
+        self.drop_item(number);
+    }
+
+    /// Gives an item up for good: its contact is gone.
+    pub(crate) fn give_up(&mut self, number: u64) {
+        self.finish(number, DeliveryStage::Expired);
+    }
+
+    /// Forgets an item, keeping the life of a text where it can be read.
+    fn drop_item(&mut self, number: u64) {
+        self.forget_way(PostId::Item(number));
+        let Some(item) = self.outbox.remove(number) else { return };
+        self.mark(Dirty::Outbox(number));
+        let Some(view) = item.text().map(|text| text.view.clone()) else { return };
+        self.write_trace(view.number, item.lines);
+        if let Some(client_id) = view.client_id {
+            self.client_ids.set_state(&client_id, view.state);
+            self.mark(Dirty::ClientId(client_id));
+        }
+    }
+
+    /// Looks through the outbox for what is due by the wall clock.
+    pub(crate) fn outbox_upkeep(&mut self) {
+        let (now, links, lifetime_hours) = (self.now, self.carrier.links.len(), self.parameters.lifetime_hours);
+        for number in self.outbox.numbers() {
+            let Some(item) = self.outbox.get_mut(number) else { continue };
+            match item.due(now, links, lifetime_hours) {
+                Due::Nothing => {}
+                Due::Seal => self.seal_again(PostId::Item(number)),
+                Due::Expire => self.expire_item(number),
+                Due::Drop => self.drop_item(number),
+            }
+        }
+    }
+
+    /// No node keeps the item any more. A text stays for a late confirmation; a greeting is made anew with the
+    /// next handshake.
+    fn expire_item(&mut self, number: u64) {
+        let unix_ms = self.now.unix_ms;
+        self.forget_way(PostId::Item(number));
+        self.outbox.expire(number, unix_ms);
+        let Some(item) = self.outbox.get_mut(number) else { return };
+        item.trace(unix_ms, TraceStep::Expired);
+        match item.view_mut() {
+            Some(view) => {
+                view.state.stage = DeliveryStage::Expired;
+                view.state.since_unix_ms = unix_ms;
+                view.state.reason = None;
+                self.show_state(number);
+            }
+            None => self.drop_item(number),
+        }
+    }
+}

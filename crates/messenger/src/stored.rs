@@ -1,0 +1,393 @@
+//! What is stored, kind by kind, and how a messenger comes back from it. SPEC: B10, B15 (vault records).
+//!
+//! A step notes which records it touched; at its end each is written as the state then is, or deleted when
+//! what it describes has gone. So a record is never out of step with the state that acts on it.
+
+use std::collections::BTreeMap;
+
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use starling_e2ee::identity::Identity;
+use starling_e2ee::prekey::Prekeys;
+use starling_e2ee::session::{SessionId, SkippedKey};
+use starling_relay::pool::EnvelopePool;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::command::ClientIdRecord;
+use crate::contact::Contact;
+use crate::invitation::{OwnInvite, Request, UsedInvite};
+use crate::message_id::MessageIds;
+use crate::messenger::{Messenger, Setup};
+use crate::outbox::Item;
+use crate::post::{Post, PostId};
+use crate::receipt::ContactReceipts;
+use crate::record::{
+    HistoryRecord, MessageIndexRecord, RecordError, RecordKind, TraceRecord, VaultImage, VaultKey, VaultWrite,
+    decode_record, encode_record, history_key, message_index_key, trace_key,
+};
+use crate::seen::SeenKey;
+use crate::sessions::SessionRecord;
+use crate::turn::{ContactNumber, InviteNumber, MessageNumber, Now, RequestNumber, Turn};
+use crate::view::{DeliveryStage, MessageView, TraceLine};
+
+/// A record that a step touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Dirty {
+    Identity,
+    Prekeys,
+    Profile,
+    Invite(InviteNumber),
+    UsedInvite(([u8; 32], u64)),
+    Contact(ContactNumber),
+    Session(SessionId),
+    FirstContact([u8; 32]),
+    Outbox(u64),
+    Acks(ContactNumber),
+    Cursor,
+    Request(RequestNumber),
+    ClientId([u8; 16]),
+    BundlePost,
+}
+
+/// Own name, where mail is read, and the counters.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Profile {
+    /// The name that friends see; may be empty.
+    pub(crate) name: String,
+    /// Drawn once, never rotated.
+    pub(crate) shard: u32,
+    /// The key to our bundles, given to those who may write to us.
+    pub(crate) address: Zeroizing<[u8; 32]>,
+    /// Makes message ids.
+    pub(crate) message_key: Zeroizing<[u8; 32]>,
+    /// Counts messages and other outbox items.
+    next_message: u64,
+    next_contact: u64,
+    next_invite: u64,
+    next_request: u64,
+}
+
+impl Profile {
+    /// A new one.
+    pub(crate) fn generate(name: String, rng: &mut impl CryptoRng) -> Self {
+        let (mut address, mut message_key) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
+        rng.fill_bytes(address.as_mut_slice());
+        rng.fill_bytes(message_key.as_mut_slice());
+        let shard = rng.next_u32();
+        Self { name, shard, address, message_key, next_message: 1, next_contact: 1, next_invite: 1, next_request: 1 }
+    }
+}
+
+fn count(counter: &mut u64) -> u64 {
+    let number = *counter;
+    *counter += 1;
+    number
+}
+
+/// A first contact that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FirstContactRecord {
+    /// H(EK || ct).
+    pub(crate) digest: [u8; 32],
+    /// The bundle of ours that it was made with: with its private halves ends the reason to remember.
+    pub(crate) bundle_seq: u32,
+    /// The session it made.
+    pub(crate) session: SessionId,
+}
+
+/// A received message id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SeenRecord {
+    key: SeenKey,
+    number: Option<MessageNumber>,
+    unix_ms: u64,
+}
+
+/// Acknowledgements of a contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct AcksRecord {
+    contact: ContactNumber,
+    receipts: ContactReceipts,
+}
+
+/// Arrival cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct CursorRecord {
+    arrival: u64,
+}
+
+/// Why a messenger cannot start from what is stored: our disk, or a newer Starling wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RestoreError {
+    /// A record cannot be read.
+    #[error("a stored record of kind {kind:?} cannot be read: {error}")]
+    Record {
+        /// Of this kind.
+        kind: RecordKind,
+        /// Why.
+        error: RecordError,
+    },
+    /// A record without which there is no account.
+    #[error("the stored record of kind {0:?} is missing")]
+    Missing(RecordKind),
+}
+
+fn put<T: Serialize>(key: VaultKey, value: &T) -> VaultWrite {
+    VaultWrite::Put { key, value: encode_record(value) }
+}
+
+fn put_or_delete<T: Serialize>(key: VaultKey, value: Option<&T>) -> VaultWrite {
+    match value {
+        Some(value) => put(key, value),
+        None => VaultWrite::Delete { key },
+    }
+}
+
+fn seen_key((account, id): SeenKey) -> VaultKey {
+    VaultKey::named(RecordKind::Seen, [account.as_slice(), &id].concat())
+}
+
+fn used_key((account, key_id): ([u8; 32], u64)) -> VaultKey {
+    VaultKey::named(RecordKind::UsedInvite, [account.as_slice(), &key_id.to_le_bytes()].concat())
+}
+
+fn number_key(kind: RecordKind, number: u64) -> VaultKey {
+    VaultKey::named(kind, number.to_le_bytes())
+}
+
+impl<P: EnvelopePool> Messenger<P> {
+    /// Turns what the step touched into writes.
+    pub(crate) fn write_dirty(&mut self) {
+        for dirty in std::mem::take(&mut self.dirty) {
+            let write = self.write_of(dirty);
+            self.turn.writes.push(write);
+        }
+    }
+
+    fn write_of(&self, dirty: Dirty) -> VaultWrite {
+        match dirty {
+            Dirty::Identity => put(VaultKey::single(RecordKind::Identity), &self.identity),
+            Dirty::Prekeys => put(VaultKey::single(RecordKind::Prekeys), &self.prekeys),
+            Dirty::Profile => put(VaultKey::single(RecordKind::Profile), &self.profile),
+            Dirty::Invite(number) => {
+                put_or_delete(number_key(RecordKind::Invite, number.0), self.invitations.own.get(&number))
+            }
+            Dirty::UsedInvite(key) => put_or_delete(used_key(key), self.invitations.used.get(&key)),
+            Dirty::Contact(number) => {
+                put_or_delete(number_key(RecordKind::Contact, number.0), self.contacts.get(number))
+            }
+            Dirty::Session(id) => {
+                put_or_delete(VaultKey::named(RecordKind::Session, id.0), self.sessions.record(id).as_ref())
+            }
+            Dirty::FirstContact(digest) => {
+                put_or_delete(VaultKey::named(RecordKind::FirstContact, digest), self.first_contacts.get(&digest))
+            }
+            Dirty::Outbox(number) => {
+                put_or_delete(VaultKey::ordered(RecordKind::Outbox, [], number), self.outbox.get(number))
+            }
+            Dirty::Acks(contact) => {
+                let receipts = self.receipts.get(contact).cloned();
+                let record = receipts.map(|receipts| AcksRecord { contact, receipts });
+                put_or_delete(number_key(RecordKind::Acks, contact.0), record.as_ref())
+            }
+            Dirty::Cursor => {
+                put(VaultKey::single(RecordKind::Cursor), &CursorRecord { arrival: self.inbox.stored_cursor() })
+            }
+            Dirty::Request(number) => {
+                put_or_delete(number_key(RecordKind::Request, number.0), self.invitations.requests.get(&number))
+            }
+            Dirty::ClientId(id) => put_or_delete(VaultKey::named(RecordKind::ClientId, id), self.client_ids.get(&id)),
+            Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
+        }
+    }
+
+    fn write<T: Serialize>(&mut self, key: VaultKey, value: &T) {
+        self.turn.writes.push(put(key, value));
+    }
+
+    fn delete(&mut self, key: VaultKey) {
+        self.turn.writes.push(VaultWrite::Delete { key });
+    }
+
+    /// Writes a message into its conversation; the first time also where to find it.
+    pub(crate) fn write_history(&mut self, message: &MessageView, message_id: [u8; 16], first: bool) {
+        let (number, contact) = (message.number, message.contact);
+        self.write(history_key(contact, number), &HistoryRecord { message: message.clone(), message_id });
+        if first {
+            self.write(message_index_key(number), &MessageIndexRecord { number, contact });
+        }
+    }
+
+    /// Writes a final message's life.
+    pub(crate) fn write_trace(&mut self, number: MessageNumber, lines: Vec<TraceLine>) {
+        self.write(trace_key(number), &TraceRecord { number, lines });
+    }
+
+    /// Stores a skipped message key.
+    pub(crate) fn write_skipped(&mut self, key: &SkippedKey) {
+        let name = [key.session().0.as_slice(), &key.tag().0].concat();
+        self.write(VaultKey::named(RecordKind::Skipped, name), key);
+    }
+
+    /// Erases a skipped message key.
+    pub(crate) fn delete_skipped(&mut self, session: SessionId, tag: starling_e2ee::seal::Tag) {
+        self.delete(VaultKey::named(RecordKind::Skipped, [session.0.as_slice(), &tag.0].concat()));
+    }
+
+    /// Remembers a received message id.
+    pub(crate) fn remember_seen(&mut self, key: SeenKey, number: Option<MessageNumber>) {
+        let unix_ms = self.now.unix_ms;
+        self.write(seen_key(key), &SeenRecord { key, number, unix_ms });
+        if let Some(gone) = self.seen.insert(key, number, unix_ms) {
+            self.delete(seen_key(gone));
+        }
+    }
+
+    /// Forgets message ids whose time is over.
+    pub(crate) fn expire_seen(&mut self) {
+        for key in self.seen.expire(self.now.unix_ms) {
+            self.delete(seen_key(key));
+        }
+    }
+
+    /// A number for a message or another outbox item.
+    pub(crate) fn count_message(&mut self) -> MessageNumber {
+        self.mark(Dirty::Profile);
+        MessageNumber(count(&mut self.profile.next_message))
+    }
+
+    /// Whether `number` was given to a message or another outbox item.
+    pub(crate) fn was_counted(&self, number: MessageNumber) -> bool {
+        number.0 > 0 && number.0 < self.profile.next_message
+    }
+
+    /// A number for a contact.
+    pub(crate) fn count_contact(&mut self) -> ContactNumber {
+        self.mark(Dirty::Profile);
+        ContactNumber(count(&mut self.profile.next_contact))
+    }
+
+    /// A number for an invite.
+    pub(crate) fn count_invite(&mut self) -> InviteNumber {
+        self.mark(Dirty::Profile);
+        InviteNumber(count(&mut self.profile.next_invite))
+    }
+
+    /// A number for a contact request.
+    pub(crate) fn count_request(&mut self) -> RequestNumber {
+        self.mark(Dirty::Profile);
+        RequestNumber(count(&mut self.profile.next_request))
+    }
+
+    /// Takes up everything that was under way when `image` was last written.
+    ///
+    /// # Errors
+    /// [`RestoreError`] when a record is damaged, missing, or of a newer version; nothing was changed then.
+    pub fn restore(
+        setup: Setup,
+        image: VaultImage,
+        pool: P,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Turn), RestoreError> {
+        let mut loaded = Loaded::default();
+        for (kind, value) in &image.records {
+            loaded.take(*kind, value).map_err(|error| RestoreError::Record { kind: *kind, error })?;
+        }
+        let identity = loaded.identity.take().ok_or(RestoreError::Missing(RecordKind::Identity))?;
+        let prekeys = loaded.prekeys.take().unwrap_or_default();
+        let profile = loaded.profile.take().ok_or(RestoreError::Missing(RecordKind::Profile))?;
+        let mut messenger = Self::empty(setup, pool, now, identity, prekeys, profile);
+        messenger.ids = MessageIds::new(*messenger.profile.message_key);
+        messenger.take_loaded(loaded);
+        messenger.begin(rng);
+        let turn = messenger.finish_step(rng);
+        Ok((messenger, turn))
+    }
+
+    fn take_loaded(&mut self, mut loaded: Loaded) {
+        loaded.contacts.into_iter().for_each(|contact| self.contacts.insert(contact));
+        for record in loaded.sessions {
+            let mut session = record.session;
+            session.restore_skipped(loaded.skipped.remove(&session.id()).unwrap_or_default());
+            self.sessions.insert(session, record.owner);
+        }
+        self.invitations.own.extend(loaded.invites.into_iter().map(|invite| (invite.number, invite)));
+        for used in loaded.used_invites {
+            self.invitations.remember_used(used);
+        }
+        self.invitations.requests.extend(loaded.requests.into_iter().map(|request| (request.number, request)));
+        self.first_contacts.extend(loaded.first_contacts.into_iter().map(|record| (record.digest, record)));
+        for record in loaded.seen {
+            self.seen.insert(record.key, record.number, record.unix_ms);
+        }
+        self.seen.sort();
+        loaded.acks.into_iter().for_each(|record| self.receipts.restore(record.contact, record.receipts));
+        loaded.client_ids.into_iter().for_each(|record| self.client_ids.restore(record));
+        self.inbox.restore_cursor(loaded.cursor.map_or(0, |record| record.arrival));
+        self.pool.skip_arrivals_to(self.inbox.stored_cursor());
+        for item in loaded.outbox {
+            let queued = item.text().is_some_and(|text| text.view.state.stage == DeliveryStage::Queued);
+            self.recovered += u32::from(queued);
+            self.outbox.insert(item);
+        }
+        self.bundle_post = loaded.bundle_post;
+        if let Some(id) = self.bundle_post.as_ref().and_then(Post::id) {
+            self.outbox.remember_id(id, PostId::Bundle);
+        }
+    }
+}
+
+/// Everything read from an image.
+#[derive(Default)]
+struct Loaded {
+    identity: Option<Identity>,
+    prekeys: Option<Prekeys>,
+    profile: Option<Profile>,
+    invites: Vec<OwnInvite>,
+    used_invites: Vec<UsedInvite>,
+    contacts: Vec<Contact>,
+    sessions: Vec<SessionRecord>,
+    skipped: BTreeMap<SessionId, Vec<SkippedKey>>,
+    first_contacts: Vec<FirstContactRecord>,
+    outbox: Vec<Item>,
+    seen: Vec<SeenRecord>,
+    acks: Vec<AcksRecord>,
+    cursor: Option<CursorRecord>,
+    requests: Vec<Request>,
+    client_ids: Vec<ClientIdRecord>,
+    bundle_post: Option<Post>,
+}
+
+impl Loaded {
+    fn take(&mut self, kind: RecordKind, value: &[u8]) -> Result<(), RecordError> {
+        match kind {
+            RecordKind::Identity => self.identity = Some(decode_record(value)?),
+            RecordKind::Prekeys => self.prekeys = Some(decode_record(value)?),
+            RecordKind::Profile => self.profile = Some(decode_record(value)?),
+            RecordKind::Invite => self.invites.push(decode_record(value)?),
+            RecordKind::UsedInvite => self.used_invites.push(decode_record(value)?),
+            RecordKind::Contact => self.contacts.push(decode_record(value)?),
+            RecordKind::Session => self.sessions.push(decode_record(value)?),
+            RecordKind::Skipped => {
+                let key: SkippedKey = decode_record(value)?;
+                self.skipped.entry(key.session()).or_default().push(key);
+            }
+            RecordKind::FirstContact => self.first_contacts.push(decode_record(value)?),
+            RecordKind::Outbox => self.outbox.push(decode_record(value)?),
+            RecordKind::Seen => self.seen.push(decode_record(value)?),
+            RecordKind::Acks => self.acks.push(decode_record(value)?),
+            RecordKind::Cursor => self.cursor = Some(decode_record(value)?),
+            RecordKind::Request => self.requests.push(decode_record(value)?),
+            RecordKind::ClientId => self.client_ids.push(decode_record(value)?),
+            RecordKind::BundlePost => self.bundle_post = Some(decode_record(value)?),
+            RecordKind::History
+            | RecordKind::MessageIndex
+            | RecordKind::Event
+            | RecordKind::Node
+            | RecordKind::Trace => {}
+        }
+        Ok(())
+    }
+}
