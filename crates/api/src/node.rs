@@ -231,8 +231,8 @@ pub struct Peer {
     pub outbound: bool,
     /// Whether it is a neighbour: held on purpose, used for sync and push.
     pub held: bool,
-    /// Whether it is in the gossip mesh.
-    pub in_mesh: bool,
+    /// Whether it is subscribed to our shard.
+    pub in_shard: bool,
     /// Last ping round trip.
     pub ping_ms: Option<u32>,
 }

@@ -1,0 +1,284 @@
+//! The JSON of the specification, byte for byte, both ways. SPEC: product 3 and 4.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use starling_api::event::{EventsGapData, MessageStateData};
+use starling_api::message::{
+    Message, MessageState, QueuedReason, SendMessage, SenderClock, StateName, Trace, TraceLine, TraceStep, Writer,
+};
+use starling_api::node::{
+    ChangePassphrase, Clock, Health, NodeState, Outbox, PeerCounts, Protected, Reach, Status, StoreUse, Tried, Unlock,
+    Warning,
+};
+use starling_api::people::{Contact, ContactState, CreateInvite, Invite, InviteState, OneContact};
+use starling_api::{ContactId, Event, EventBody, EventType, InviteId, MessageId, Passphrase, Time, Versioned};
+
+const NOON: Time = Time(1_795_442_531_208);
+
+/// `value` is written as `text`, and read back from it, from the same with a field of a newer version,
+/// and not from another version.
+fn golden<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug + Clone>(value: &T, text: &str) {
+    let versioned = Versioned::new(value.clone());
+    assert_eq!(serde_json::to_string(&versioned).unwrap(), text);
+    assert!(text.starts_with(r#"{"v":1"#));
+    assert_eq!(serde_json::from_str::<Versioned<T>>(text).unwrap(), versioned);
+    let newer = text.replacen(r#"{"v":1"#, r#"{"added_later":[{"x":1}],"v":1"#, 1);
+    assert_eq!(serde_json::from_str::<Versioned<T>>(&newer).unwrap(), versioned);
+    let other = text.replacen(r#"{"v":1"#, r#"{"v":2"#, 1);
+    assert!(serde_json::from_str::<Versioned<T>>(&other).is_err());
+}
+
+fn contact() -> Contact {
+    Contact {
+        id: ContactId::new(317),
+        name: "Ana".to_owned(),
+        state: ContactState::WaitingForKeys,
+        conversation: ContactId::new(317).conversation(),
+        account: "00".repeat(32),
+        added: NOON,
+        last_heard: None,
+        last_activity: NOON,
+    }
+}
+
+fn contact_text() -> String {
+    let account = "00".repeat(32);
+    format!(
+        r#"{{"id":"p_9x","name":"Ana","state":"waiting_for_keys","conversation":"c_9x","account":"{account}","added":"2026-11-23T14:02:11.208Z","last_heard":null,"last_activity":"2026-11-23T14:02:11.208Z"}}"#
+    )
+}
+
+fn held() -> MessageState {
+    MessageState {
+        name: StateName::Held,
+        since: NOON,
+        held_by: 7,
+        neighbours: 9,
+        until: Some(Time(1_796_652_000_000)),
+        reason: None,
+        attempts: 1,
+    }
+}
+
+const HELD_TEXT: &str = r#"{"name":"held","since":"2026-11-23T14:02:11.208Z","held_by":7,"neighbours":9,"until":"2026-12-07T14:00:00.000Z","reason":null,"attempts":1}"#;
+
+fn message() -> Message {
+    Message {
+        id: "m_7kq2".parse().unwrap(),
+        conversation: ContactId::new(317).conversation(),
+        client_id: Some("0190163d-8694-739b-aea5-966c26f8ad91".to_owned()),
+        from: Writer::Me,
+        text: Some("hi".to_owned()),
+        created: NOON,
+        received: None,
+        sender_clock: SenderClock::Ok,
+        state: held(),
+        reply_to: None,
+        attachments: Vec::new(),
+        expires: None,
+    }
+}
+
+fn message_text() -> String {
+    format!(
+        r#""id":"m_7kq2","conversation":"c_9x","client_id":"0190163d-8694-739b-aea5-966c26f8ad91","from":"me","text":"hi","created":"2026-11-23T14:02:11.208Z","received":null,"sender_clock":"ok","state":{HELD_TEXT},"reply_to":null,"attachments":[],"expires":null}}"#
+    )
+}
+
+#[test]
+fn health() {
+    golden(&Health { state: NodeState::Locked }, r#"{"v":1,"state":"locked"}"#);
+}
+
+#[test]
+fn status() {
+    let status = Status {
+        state: NodeState::Online,
+        version: "0.1.0".to_owned(),
+        network: "main".to_owned(),
+        uptime_s: 11_520,
+        page: None,
+        peers: Some(PeerCounts { connected: 9, in_shard: 9, known: 41 }),
+        reach: Reach::Direct,
+        sender_hidden: true,
+        outbox: Some(Outbox { queued: 0, undelivered: 2 }),
+        store: Some(StoreUse {
+            envelopes: 1_204,
+            bytes: 4_299_161,
+            limit_bytes: 6_442_450_944,
+            disk_free_bytes: 81_234_567_168,
+        }),
+        clock: Some(Clock { offset_ms: 104, samples: 9 }),
+        protected: Protected::Keyfile,
+        warnings: vec![Warning {
+            code: "no_passphrase".to_owned(),
+            message: "...".to_owned(),
+            hint: Some("starling passphrase".to_owned()),
+            degraded: false,
+        }],
+        api: "http://127.0.0.1:7827".to_owned(),
+        name: Some("Ana".to_owned()),
+        peer: Some("12D3".to_owned()),
+        addresses: Vec::new(),
+        tried: Some(Tried { mdns: true, remembered: 0, invited: 1 }),
+        requests: Some(0),
+        recovered: Some(0),
+        pid: 4_121,
+    };
+    golden(
+        &status,
+        concat!(
+            r#"{"v":1,"state":"online","version":"0.1.0","network":"main","uptime_s":11520,"page":null,"#,
+            r#""peers":{"connected":9,"in_shard":9,"known":41},"reach":"direct","sender_hidden":true,"#,
+            r#""outbox":{"queued":0,"undelivered":2},"store":{"envelopes":1204,"bytes":4299161,"#,
+            r#""limit_bytes":6442450944,"disk_free_bytes":81234567168},"clock":{"offset_ms":104,"samples":9},"#,
+            r#""protected":"keyfile","warnings":[{"code":"no_passphrase","message":"...","hint":"starling passphrase","#,
+            r#""degraded":false}],"api":"http://127.0.0.1:7827","name":"Ana","peer":"12D3","addresses":[],"#,
+            r#""tried":{"mdns":true,"remembered":0,"invited":1},"requests":0,"recovered":0,"pid":4121}"#
+        ),
+    );
+}
+
+#[test]
+fn an_added_contact() {
+    golden(&OneContact { contact: contact() }, &format!(r#"{{"v":1,"contact":{}}}"#, contact_text()));
+}
+
+#[test]
+fn an_invite() {
+    let invite = Invite {
+        id: InviteId::new(75),
+        link: "starling:AE".to_owned(),
+        bytes: 263,
+        for_name: Some("Bob".to_owned()),
+        expires: NOON,
+        reach: Reach::OutgoingOnly,
+        state: InviteState::Open,
+        used_by: None,
+    };
+    golden(
+        &invite,
+        concat!(
+            r#"{"v":1,"id":"i_2b","link":"starling:AE","bytes":263,"for":"Bob","expires":"2026-11-23T14:02:11.208Z","#,
+            r#""reach":"outgoing_only","state":"open","used_by":null}"#
+        ),
+    );
+}
+
+#[test]
+fn a_message() {
+    golden(&message(), &format!(r#"{{"v":1,{}"#, message_text()));
+    let received = Message {
+        client_id: None,
+        from: Writer::Contact(ContactId::new(317)),
+        text: None,
+        received: Some(NOON),
+        sender_clock: SenderClock::Ahead,
+        reply_to: Some(MessageId::new(1)),
+        ..message()
+    };
+    let text = serde_json::to_string(&received).unwrap();
+    for part in [
+        r#""client_id":null"#,
+        r#""from":"p_9x""#,
+        r#""text":null"#,
+        r#""sender_clock":"ahead""#,
+        r#""reply_to":"m_1""#,
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), received);
+}
+
+#[test]
+fn a_trace() {
+    let line = TraceLine {
+        time: NOON,
+        step: TraceStep::Sealed,
+        reason: None,
+        bytes: Some(2_048),
+        took_ms: None,
+        held_by: None,
+        neighbours: None,
+        next_try: None,
+    };
+    let trace = Trace { message: message(), contact: None, lines: vec![line] };
+    golden(
+        &trace,
+        &format!(
+            r#"{{"v":1,"message":{{{},"contact":null,"lines":[{{"time":"2026-11-23T14:02:11.208Z","step":"sealed","reason":null,"bytes":2048,"took_ms":null,"held_by":null,"neighbours":null,"next_try":null}}]}}"#,
+            message_text()
+        ),
+    );
+}
+
+#[test]
+fn an_event_line() {
+    let body = EventBody::MessageState(MessageStateData {
+        id: "m_7kq2".parse().unwrap(),
+        conversation: ContactId::new(317).conversation(),
+        state: held(),
+    });
+    let event = Event { seq: 1_042, time: NOON, body };
+    let text = format!(
+        r#"{{"v":1,"seq":1042,"time":"2026-11-23T14:02:11.208Z","type":"message.state","data":{{"id":"m_7kq2","conversation":"c_9x","state":{HELD_TEXT}}}}}"#
+    );
+    assert_eq!(serde_json::to_string(&event).unwrap(), text);
+    assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+    assert!(serde_json::from_str::<Event>(&text.replacen(r#""v":1"#, r#""v":2"#, 1)).is_err());
+}
+
+#[test]
+fn a_gap_and_an_event_of_a_newer_node() {
+    let gap = r#"{"v":1,"seq":9000,"time":"2026-11-23T14:02:11.208Z","type":"events.gap","data":{"oldest":9001}}"#;
+    let event: Event = serde_json::from_str(gap).unwrap();
+    assert_eq!(event.body, EventBody::EventsGap(EventsGapData { oldest: 9_001 }));
+    assert_eq!(serde_json::to_string(&event).unwrap(), gap);
+    let newer = r#"{"v":1,"seq":7,"time":"2026-11-23T14:02:11.208Z","type":"call.rang","data":{"from":"p_1"}}"#;
+    let event: Event = serde_json::from_str(newer).unwrap();
+    assert_eq!((event.body.type_name(), event.body.event_type()), ("call.rang", None));
+    assert_eq!(serde_json::to_string(&event).unwrap(), newer);
+}
+
+#[test]
+fn every_event_type_has_a_name_of_its_own() {
+    for known in EventType::ALL {
+        assert_eq!(EventType::parse(known.as_str()), Some(known));
+    }
+    assert_eq!(EventType::parse("message"), None);
+}
+
+#[test]
+fn words_of_a_newer_node_do_not_stop_a_reader() {
+    assert_eq!(serde_json::from_str::<QueuedReason>(r#""mercury""#).unwrap(), QueuedReason::Other);
+    assert_eq!(serde_json::from_str::<TraceStep>(r#""folded""#).unwrap(), TraceStep::Other);
+    assert_eq!(serde_json::from_str::<Reach>(r#""tunnelled""#).unwrap(), Reach::Unknown);
+    assert_eq!(serde_json::from_str::<SenderClock>(r#""behind""#).unwrap(), SenderClock::Ok);
+}
+
+#[test]
+fn what_a_node_does_not_know_in_a_request_is_refused() {
+    // Ignoring a field would do something else than was asked.
+    assert!(serde_json::from_str::<SendMessage>(r#"{"text":"hi","burn_after_reading":true}"#).is_err());
+    assert!(serde_json::from_str::<CreateInvite>(r#"{"expires":7}"#).is_err());
+    let least: SendMessage = serde_json::from_str(r#"{"text":"hi"}"#).unwrap();
+    assert_eq!(least, SendMessage { text: "hi".to_owned(), ..SendMessage::default() });
+}
+
+#[test]
+fn a_passphrase_is_sent_and_never_shown() {
+    let unlock = Unlock { passphrase: Passphrase::new("correct horse".to_owned()) };
+    assert_eq!(serde_json::to_string(&unlock).unwrap(), r#"{"passphrase":"correct horse"}"#);
+    let change = ChangePassphrase { old: Some(Passphrase::new("correct horse".to_owned())), new: None };
+    assert_eq!(serde_json::to_string(&change).unwrap(), r#"{"old":"correct horse","new":null}"#);
+    assert!(!format!("{unlock:?} {change:?}").contains("horse"));
+}
+
+#[test]
+fn states_are_ordered_as_a_message_passes_them() {
+    use StateName::{Delivered, Expired, Held, Queued, Read, Sent};
+    let order = [Queued, Sent, Held, Delivered, Read, Expired];
+    assert!(order.is_sorted());
+    let words: Vec<&str> = order.iter().map(|name| name.as_str()).collect();
+    assert_eq!(words, ["queued", "sent", "held", "delivered", "read", "expired"]);
+}
