@@ -411,3 +411,6 @@ impl GroupCount {
         room
     }
 }
+
+#[cfg(test)]
+mod tests;

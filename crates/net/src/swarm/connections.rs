@@ -7,7 +7,7 @@ use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, kad, mdns};
 
 use super::{Task, unix_ms};
-use crate::address::{AddressScope, NodeKey, ip_scope, named_peer, remote_ip, usable};
+use crate::address::{AddressScope, Endpoint, NodeKey, ip_scope, named_peer, remote_ip, usable};
 use crate::behaviour::BehaviourEvent;
 use crate::discovery::Source;
 use crate::event::NetEvent;
@@ -81,11 +81,14 @@ impl Task {
     pub(super) fn listen(&mut self, addresses: &[Multiaddr]) {
         for address in addresses {
             if let Err(error) = self.swarm.listen_on(address.clone()) {
-                let message = error.to_string();
-                let in_use = is_in_use(&error) || message.contains("in use");
-                self.outbox.push(NetEvent::ListenFailed { address: address.clone(), in_use, message });
+                self.on_listen_failed(address.clone(), explain(&error));
             }
         }
+    }
+
+    fn on_listen_failed(&mut self, address: Multiaddr, message: String) {
+        let in_use = is_in_use(&address);
+        self.outbox.push(NetEvent::ListenFailed { address, in_use, message });
     }
 
     fn on_listening(&mut self) {
@@ -99,9 +102,7 @@ impl Task {
     fn on_listener_closed(&mut self, _: ListenerId, addresses: &[Multiaddr], reason: Result<(), std::io::Error>) {
         self.listening.retain(|known| !addresses.contains(known));
         if let (Err(error), Some(address)) = (reason, addresses.first()) {
-            let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
-            let message = error.to_string();
-            self.outbox.push(NetEvent::ListenFailed { address: address.clone(), in_use, message });
+            self.on_listen_failed(address.clone(), explain(&error));
         }
         self.on_listening();
     }
@@ -267,14 +268,28 @@ impl Task {
     }
 }
 
-/// Whether an `AddrInUse` lies anywhere below the error.
-fn is_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::AddrInUse) {
-            return true;
+/// The innermost words of an error: transports wrap each other's.
+fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    loop {
+        // `source` of an io error skips the error that it wraps.
+        let io = innermost.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        let wrapped = io.map(|inner| inner as &(dyn std::error::Error + 'static));
+        match wrapped.or_else(|| innermost.source()) {
+            Some(next) => innermost = next,
+            None => return innermost.to_string(),
         }
-        next = error.source();
     }
-    false
+}
+
+/// Whether another program holds the port. Asked of the system itself: the transports' errors have lost
+/// the kind of failure on their way up.
+fn is_in_use(address: &Multiaddr) -> bool {
+    let Some(at) = Endpoint::parse(address) else { return false };
+    let bound = if at.quic {
+        std::net::UdpSocket::bind((at.ip, at.port)).map(drop)
+    } else {
+        std::net::TcpListener::bind((at.ip, at.port)).map(drop)
+    };
+    bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }

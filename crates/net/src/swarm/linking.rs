@@ -179,6 +179,9 @@ impl Task {
         let (scope, group) = (over.scope, over.ip.map(|ip| self.book.group(ip)));
         if !self.plan.accepts(&node, group, &links, now_ms) {
             let _ = reply.send(Reply { frame: self.full_frame(&node), keep: None });
+            // We may want a link with it ourselves: a node whose links were all chosen by others is easily
+            // surrounded.
+            self.plan_due |= self.book.add_descriptor(hello.descriptor, Source::Itself(scope));
             self.learn(node, hello.others, scope);
             return;
         }

@@ -1,4 +1,5 @@
 //! The network with real nodes on loopback: one process, real QUIC and TCP.
 
+mod converge;
 mod pair;
 mod support;

@@ -37,8 +37,8 @@ pub(crate) struct Heard {
     pub(crate) cache: Vec<CachedPeer>,
     /// The last LinkUp's clock offset.
     pub(crate) clock_offset_ms: Option<i64>,
-    /// Addresses that could not be listened on, and whether they were in use.
-    pub(crate) listen_failed: Vec<(Multiaddr, bool)>,
+    /// Addresses that could not be listened on, whether they were in use, and the system's words.
+    pub(crate) listen_failed: Vec<(Multiaddr, bool, String)>,
 }
 
 /// What a node does with what comes.
@@ -98,7 +98,6 @@ impl Node {
         let (push_sender, pushes) = mpsc::channel(1_024);
         let (commands, store) = (handle.clone(), heard.clone());
         tokio::spawn(async move {
-            // The task's own handle must not keep the network alive: it ends with the events.
             while let Some(event) = events.next().await {
                 answer(event, manner, &commands, &store, &sync_sender, &push_sender).await;
                 bump.send_modify(|count| *count += 1);
@@ -186,8 +185,8 @@ async fn answer(
         NetEvent::Done { request, result } => heard.lock().unwrap().done.push((request, result)),
         NetEvent::ParametersMismatch { .. } => heard.lock().unwrap().mismatches += 1,
         NetEvent::PeerCache(cache) => heard.lock().unwrap().cache = cache,
-        NetEvent::ListenFailed { address, in_use, .. } => {
-            heard.lock().unwrap().listen_failed.push((address, in_use));
+        NetEvent::ListenFailed { address, in_use, message } => {
+            heard.lock().unwrap().listen_failed.push((address, in_use, message));
         }
         NetEvent::Listening { .. } | NetEvent::PeersChanged { .. } => {}
     }
