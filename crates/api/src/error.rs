@@ -54,6 +54,8 @@ pub enum Code {
     OwnInvite,
     /// 409: two device lists carry the contact's signature.
     DevicesForked,
+    /// 409: so many contacts, or open invites, that no more are taken.
+    TooMany,
     /// 410: this node used the invite before.
     InviteUsed,
     /// 410: the invite's time is over.
@@ -89,7 +91,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::BadRequest,
         Self::InviteDamaged,
         Self::InviteCut,
@@ -110,6 +112,7 @@ impl Code {
         Self::ContactBlocked,
         Self::OwnInvite,
         Self::DevicesForked,
+        Self::TooMany,
         Self::InviteUsed,
         Self::InviteExpired,
         Self::InviteRevoked,
@@ -144,7 +147,8 @@ impl Code {
             | Self::NameTaken
             | Self::ContactBlocked
             | Self::OwnInvite
-            | Self::DevicesForked => 409,
+            | Self::DevicesForked
+            | Self::TooMany => 409,
             Self::InviteUsed | Self::InviteExpired | Self::InviteRevoked => 410,
             Self::TooLarge => 413,
             Self::BadContentType => 415,
@@ -178,6 +182,7 @@ impl Code {
             | Self::NameTaken
             | Self::ContactBlocked
             | Self::DevicesForked
+            | Self::TooMany
             | Self::SlowDown
             | Self::OutboxFull
             | Self::Starting => ExitCode::Refused,
@@ -200,7 +205,7 @@ impl Code {
     pub const fn retry(self) -> Retry {
         match self {
             Self::WrongPassphrase | Self::SlowDown | Self::OutboxFull | Self::Starting | Self::TimedOut => Retry::Later,
-            Self::Locked | Self::DiskFull | Self::ContactBlocked | Self::DevicesForked | Self::VersionTooNew => {
+            Self::Locked | Self::DiskFull | Self::ContactBlocked | Self::DevicesForked | Self::TooMany | Self::VersionTooNew => {
                 Retry::AfterFix
             }
             _ => Retry::Never,
