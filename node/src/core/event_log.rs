@@ -1,0 +1,50 @@
+//! The one event log: what the core announces and what the daemon adds, encoded for the vault. Its
+//! sequence numbers are given in the commit, so that an event never announces what a crash undoes.
+
+use serde::{Deserialize, Serialize};
+use starling_messenger::view::Event;
+use starling_wire::codec::{self, CodecError};
+
+use super::handle::{NodeState, Reach};
+
+/// Bytes of one logged event: the largest text, and room.
+const EVENT_BYTES_MAX: u64 = 96 * 1024;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Happening {
+    /// In the core.
+    Core(Event),
+    /// The daemon's state changed.
+    State(NodeState),
+    /// The number of neighbours changed.
+    Peers {
+        /// Connected.
+        connected: u32,
+        /// In our shard.
+        in_shard: u32,
+    },
+    /// Reach changed.
+    Reach(Reach),
+}
+
+/// An event as it lies in the vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LoggedEvent {
+    /// When, ms since 1970.
+    pub(crate) at_unix_ms: u64,
+    /// What.
+    pub(crate) happening: Happening,
+}
+
+impl LoggedEvent {
+    /// Its bytes in the vault.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(self, EVENT_BYTES_MAX)
+    }
+
+    /// From its bytes in the vault.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes, EVENT_BYTES_MAX)
+    }
+}

@@ -1,0 +1,288 @@
+//! Everything that exists while the vault is open: opened in order, closed in the reverse.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use rand::rngs::StdRng;
+use starling_messenger::messenger::{Messenger, Setup};
+use starling_messenger::turn::{Input, Turn};
+use starling_net::NetCommand;
+use starling_net::{NetConfig, NetHandle};
+use starling_relay::push::OnionSecret;
+use starling_store::reader::Reader;
+use starling_store::seal_at_rest::MasterKey;
+use starling_store::vault::Vault;
+use starling_wire::envelope::{Epoch, TopicId};
+use starling_wire::invite::InvitePeer;
+use tokio::sync::{mpsc, oneshot};
+
+use super::bridge::{Bridge, Clock, Notice, judge};
+use super::commit_thread::{self, Batch};
+use super::core_thread::{self, Core};
+use super::event_log::Happening;
+use super::handle::{Open, PeerView, Shared};
+use super::lanes::{Control, Lanes, NodePool, Stopped, lanes};
+use super::lifecycle::Settings;
+use super::node_records::{NodeKeys, peer_cache_key, remember_peers, remembered_peers};
+use super::release::Release;
+use super::sync_driver::SyncDriver;
+use super::workers::Workers;
+
+/// Notices to the lifecycle task that may wait.
+const NOTICES_MAX: usize = 64;
+/// Reconciliations that may wait to be started.
+const SYNC_ORDERS_MAX: usize = 32;
+
+/// A node whose vault is open.
+pub(crate) struct Opened {
+    net: NetHandle,
+    lanes: Lanes,
+    reader: Reader,
+    commits: SyncSender<Batch>,
+    workers: Workers,
+    threads: Vec<JoinHandle<()>>,
+    network: String,
+    peer: String,
+    sealed_epoch: AtomicU32,
+    /// Peers of earlier runs.
+    pub(crate) remembered: u32,
+}
+
+/// The vault's contents that the network and the messenger start from.
+struct Start {
+    vault: Vault,
+    messenger: Messenger<NodePool>,
+    first: Turn,
+    keys: NodeKeys,
+    peers: Vec<starling_net::CachedPeer>,
+    topic: TopicId,
+    rng: StdRng,
+    clock: Clock,
+}
+
+impl Opened {
+    /// Opens vault, pool, network and threads.
+    pub(crate) async fn open(
+        settings: &Settings,
+        key: &MasterKey,
+        shared: &Shared,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<Notice>)> {
+        let start = open_files(settings, key)?;
+        let reader = start.vault.reader();
+        let net_config = net_config(settings, &start)?;
+        let remembered = u32::try_from(start.peers.len()).unwrap_or(u32::MAX);
+        let (net, events) = starling_net::start(net_config).context("the network")?;
+        let (lanes, ends) = lanes();
+        let workers = Workers::new();
+        let (syncs, sync_orders) = mpsc::channel(SYNC_ORDERS_MAX);
+        let release = Arc::new(Release {
+            net: net.clone(),
+            workers: workers.clone(),
+            syncs,
+            control: lanes.control.clone(),
+            replies: std::sync::Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        let newest_event = shared.newest_event.clone();
+        newest_event.send_replace(reader.newest_event());
+        let (commits, commit_thread) = commit_thread::start(start.vault, release.clone(), newest_event)?;
+        let judge = judge(&lanes, &release);
+        let mut threads = workers.start(&settings.parameters, start.topic, lanes.control.clone(), judge)?;
+        let driver = SyncDriver::new(net.clone(), lanes.clone(), workers.clone(), release.clone());
+        tokio::spawn(driver.clone().run(sync_orders));
+        let (notices, notices_end) = mpsc::channel(NOTICES_MAX);
+        let bridge =
+            Bridge { lanes: lanes.clone(), workers: workers.clone(), release: release.clone(), syncs: driver, notices };
+        tokio::spawn(bridge.run(events));
+        let core = Core {
+            messenger: start.messenger,
+            clock: start.clock,
+            rng: start.rng,
+            commits: commits.clone(),
+            release,
+            next_request: 0,
+        };
+        threads.push(core_thread::start(core, ends, start.first)?);
+        threads.push(commit_thread);
+        let opened = Self {
+            peer: net.node().peer_id().to_string(),
+            net,
+            lanes,
+            reader,
+            commits,
+            workers,
+            threads,
+            network: settings.parameters.name.clone(),
+            sealed_epoch: AtomicU32::new(0),
+            remembered,
+        };
+        Ok((opened, notices_end))
+    }
+
+    /// What askers need.
+    pub(crate) fn handle(&self) -> Open {
+        Open { commands: self.lanes.commands.clone(), reader: self.reader.clone() }
+    }
+
+    /// Own libp2p peer id.
+    pub(crate) fn peer(&self) -> String {
+        self.peer.clone()
+    }
+
+    /// Writes an event of the daemon itself to the log.
+    pub(crate) fn log(&self, happening: Happening) {
+        self.batch(Vec::new(), vec![happening]);
+    }
+
+    /// Remembers the peers for the next start.
+    pub(crate) fn remember(&self, peers: &[starling_net::CachedPeer]) {
+        if let Some(write) = remember_peers(&self.network, peers) {
+            self.batch(vec![write], Vec::new());
+        }
+    }
+
+    fn batch(&self, writes: Vec<starling_messenger::record::VaultWrite>, happenings: Vec<Happening>) {
+        let batch = Batch { at_unix_ms: Clock::unix_ms_now(), writes, happenings, outputs: Vec::new() };
+        // Dropped when the disk is far behind: a count of peers is no loss, and the cache comes again.
+        if self.commits.try_send(batch).is_err() {
+            tracing::debug!("the commit thread is behind");
+        }
+    }
+
+    /// Connected peers.
+    pub(crate) async fn peers(&self) -> Vec<PeerView> {
+        let view = |peer: starling_net::PeerInfo| PeerView {
+            peer: peer.node.peer_id().to_string(),
+            address: peer.address.to_string(),
+            outbound: peer.dialed,
+            held: peer.held,
+            in_shard: peer.in_shard,
+            ping_ms: peer.round_trip_ms,
+        };
+        self.net.peers().await.into_iter().map(view).collect()
+    }
+
+    /// Nodes to name in an invite: others first, as the inviter need not be online; the own address is
+    /// added only when fewer than two others are known.
+    pub(crate) async fn invite_peers(&self) -> Vec<InvitePeer> {
+        let peers = self.net.invite_peers().await;
+        let mut chosen = peers.others;
+        if chosen.len() < 2 {
+            chosen.extend(peers.own);
+        }
+        chosen
+    }
+
+    /// Dials an address.
+    pub(crate) async fn add_peer(&self, address: &str) -> Result<(), String> {
+        let address = parse_peer(address)?;
+        self.net.send(NetCommand::AddPeer { address }).await.map_err(|error| error.to_string())
+    }
+
+    /// Gives the network the nodes of an invite.
+    pub(crate) async fn add_seeds(&self, peers: Vec<InvitePeer>) {
+        if self.net.send(NetCommand::AddSeeds(peers)).await.is_err() {
+            tracing::warn!("the network takes no commands");
+        }
+    }
+
+    /// Addresses of nodes that are known.
+    pub(crate) fn known_peers(&self) -> u32 {
+        u32::try_from(self.net.status().borrow().known).unwrap_or(u32::MAX)
+    }
+
+    /// Tells the core how much room the disk has.
+    pub(crate) fn disk(&self, free_bytes: u64) {
+        // Measured again in two seconds.
+        let _ = self.lanes.control.try_send(Control::Input(Input::Disk { free_bytes }));
+    }
+
+    /// Once an hour, lets the pool write closed hours to their final files.
+    pub(crate) fn seal_hours_if_due(&self) {
+        let epoch = Epoch::from_unix_ms(Clock::unix_ms_now()).0;
+        if self.sealed_epoch.swap(epoch, Ordering::Relaxed) != epoch {
+            let _ = self.lanes.control.try_send(Control::SealHours);
+        }
+    }
+
+    /// Stops the core, commits what is left, closes the network, ends the threads.
+    pub(crate) async fn close(self) -> anyhow::Result<Stopped> {
+        // The network ends first, so that its last word on peers is still committed and nothing new comes.
+        self.net.shutdown().await;
+        let (answer, stopped) = oneshot::channel();
+        self.lanes.control.send(Control::Stop(answer)).await.ok().context("the core ended early")?;
+        let stopped = stopped.await.context("the core ended early")?;
+        self.workers.stop();
+        let Self { commits, threads, .. } = self;
+        drop(commits);
+        tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())))
+            .await
+            .context("ending the threads")?;
+        Ok(stopped)
+    }
+}
+
+fn parse_peer(address: &str) -> Result<starling_net::Multiaddr, String> {
+    let address: starling_net::Multiaddr = address.parse().map_err(|error| format!("not a multiaddr: {error}"))?;
+    if starling_net::named_peer(&address).is_none() {
+        return Err("the address must end in /p2p/ and the peer id".to_owned());
+    }
+    Ok(address)
+}
+
+fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
+    let clock = Clock::new();
+    let now = clock.now();
+    let mut rng: StdRng = rand::make_rng();
+    let (vault, image) = Vault::open(&settings.data, key)?;
+    let health = vault.health();
+    if health.damaged > 0 {
+        // A session that is missing would be taken up from nothing, and seal with keys that were used.
+        anyhow::bail!(
+            "{} of {} vault records fail their check. Nothing was changed.",
+            health.damaged,
+            health.records
+        );
+    }
+    let reader = vault.reader();
+    let network = settings.parameters.name.as_str();
+    let get = |key: &_| -> anyhow::Result<_> { Ok(reader.get(key)?) };
+    let (keys, writes) = NodeKeys::load_or_make(network, get, &mut rng)?;
+    if !writes.is_empty() {
+        vault.commit(&writes, Vec::new()).context("the node's keys")?;
+    }
+    let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
+    let pool = NodePool::new(&settings.parameters);
+    let setup =
+        Setup { parameters: settings.parameters.clone(), onion_secret: *keys.onion, name: String::new() };
+    let fresh = image.records.is_empty();
+    let (messenger, first) = if fresh {
+        Messenger::create(setup, pool, now, &mut rng)
+    } else {
+        Messenger::restore(setup, image, pool, now, &mut rng).context("the account")?
+    };
+    let topic = messenger.topic();
+    Ok(Start { vault, messenger, first, keys, peers, topic, rng, clock })
+}
+
+fn net_config(settings: &Settings, start: &Start) -> anyhow::Result<NetConfig> {
+    let parse = |addresses: &[String]| -> anyhow::Result<Vec<starling_net::Multiaddr>> {
+        let one = |text: &String| text.parse().with_context(|| format!("'{text}' is not a multiaddr"));
+        addresses.iter().map(one).collect()
+    };
+    Ok(NetConfig {
+        parameters: settings.parameters.clone(),
+        node_key: start.keys.network.clone(),
+        onion_public: OnionSecret::from_bytes(*start.keys.onion).public_key(),
+        topic: start.topic,
+        listen: parse(&settings.listen)?,
+        external_addresses: parse(&settings.external_addresses)?,
+        mdns: settings.mdns,
+        peer_cache: start.peers.clone(),
+        seeds: Vec::new(),
+        peers: parse(&settings.seeds)?,
+    })
+}

@@ -1,0 +1,211 @@
+//! Runs reconciliations beside the core: one task a stream drives a sans-io session over an immutable
+//! view of the pool. What is pulled goes through admission and into the core by its own lane.
+//!
+//! A reconciliation of hundreds of thousands of ids takes a core for a while: in the core's loop it would
+//! be a stall that a neighbour can see.
+
+use std::time::Duration;
+
+use starling_messenger::turn::{Input, LinkId, SyncStats};
+use starling_net::{NetHandle, SyncStream};
+use starling_relay::penalty::Fault;
+use starling_relay::sync::{Action, Outcome, Session, common_hours};
+use starling_wire::envelope::{Epoch, EpochRange};
+use starling_wire::sync_frame::{SyncFrame, SyncFrameReader, SyncHello};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::bridge::Clock;
+use super::lanes::{Control, Lanes, Snapshot};
+use super::release::{Release, SyncOrder};
+use super::workers::{Check, Workers};
+
+/// Longest silence of a neighbour within a reconciliation.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// Longest reconciliation: a first catch-up of gigabytes over a slow line goes on in the next one.
+const SESSION_MAX: Duration = Duration::from_secs(600);
+/// Bytes read at once.
+const READ_BYTES: usize = 8 * 1024;
+
+/// Starts reconciliations and answers those of others.
+#[derive(Clone)]
+pub(crate) struct SyncDriver {
+    net: NetHandle,
+    lanes: Lanes,
+    workers: Workers,
+    release: std::sync::Arc<Release>,
+}
+
+/// Why a reconciliation ended early.
+enum Broken {
+    /// The stream ended, or nothing came for too long.
+    Stream,
+    /// The neighbour broke the protocol.
+    Fault(Fault),
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(_: std::io::Error) -> Self {
+        Self::Stream
+    }
+}
+
+impl SyncDriver {
+    pub(crate) fn new(net: NetHandle, lanes: Lanes, workers: Workers, release: std::sync::Arc<Release>) -> Self {
+        Self { net, lanes, workers, release }
+    }
+
+    /// Starts what the core orders, each in a task of its own; the core bounds how many.
+    pub(crate) async fn run(self, mut orders: mpsc::Receiver<SyncOrder>) {
+        while let Some(order) = orders.recv().await {
+            tokio::spawn(self.clone().initiate(order));
+        }
+    }
+
+    async fn initiate(self, order: SyncOrder) {
+        let (link, window) = (order.link, order.window);
+        let ended = match timeout(SESSION_MAX, self.ask(order)).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Broken::Stream),
+        };
+        let (held, result) = match ended {
+            Ok(outcome) => (outcome.held, Ok(stats(&outcome.stats))),
+            Err(Broken::Stream) => (Vec::new(), Err(None)),
+            Err(Broken::Fault(fault)) => (Vec::new(), Err(Some(fault))),
+        };
+        // The core ends before the network does.
+        let _ = self.lanes.network.send(Input::SyncEnded { link, window, held, result }).await;
+    }
+
+    async fn ask(&self, order: SyncOrder) -> Result<Outcome, Broken> {
+        let (snapshot, oldest_hour) = self.snapshot(order.window).await?;
+        let mut stream = self.net.open_sync(starling_net::LinkId(order.link.0)).await.map_err(|_| Broken::Stream)?;
+        let hello = hello(oldest_hour, order.window);
+        let watch = order.watch;
+        let session = beside(move || Session::initiator(snapshot, hello, watch)).await?;
+        self.drive(order.link, &mut stream, SyncFrameReader::new(), session).await
+    }
+
+    /// Answers a neighbour's reconciliation in a task of its own; the network bounds how many.
+    pub(crate) fn respond(&self, link: LinkId, stream: SyncStream) {
+        let driver = self.clone();
+        tokio::spawn(async move {
+            let answered = timeout(SESSION_MAX, driver.answer(link, stream)).await;
+            if let Ok(Err(Broken::Fault(fault))) = answered {
+                driver.release.penalize(link, fault);
+            }
+        });
+    }
+
+    async fn answer(&self, link: LinkId, mut stream: SyncStream) -> Result<Outcome, Broken> {
+        let mut reader = SyncFrameReader::new();
+        let SyncFrame::Hello(theirs) = read(&mut stream, &mut reader).await? else {
+            return Err(Broken::Fault(Fault::SyncViolation));
+        };
+        let newest = Epoch::from_unix_ms(Clock::unix_ms_now()).plus(1);
+        let all = EpochRange { first: Epoch(0), last: newest };
+        // The hours in common are known once our horizon is: a first view tells it, at no cost.
+        let (_, oldest_hour) = self.snapshot(EpochRange { first: newest, last: newest }).await?;
+        let ours = hello(oldest_hour, all);
+        let common = common_hours(&theirs, &ours).unwrap_or(EpochRange { first: newest.plus(1), last: newest.plus(1) });
+        let (snapshot, _) = self.snapshot(common).await?;
+        let session = beside(move || Session::responder(snapshot, &theirs, ours)).await?;
+        self.drive(link, &mut stream, reader, session).await
+    }
+
+    /// A view of `window`, and the pool's horizon.
+    async fn snapshot(&self, window: EpochRange) -> Result<(Snapshot, Epoch), Broken> {
+        let (answer, snapshot) = oneshot::channel();
+        self.lanes.control.send(Control::Snapshot { window, answer }).await.map_err(|_| Broken::Stream)?;
+        snapshot.await.map_err(|_| Broken::Stream)
+    }
+
+    /// Carries frames both ways until the session ends.
+    async fn drive(
+        &self,
+        link: LinkId,
+        stream: &mut SyncStream,
+        mut reader: SyncFrameReader,
+        mut session: Session<Snapshot>,
+    ) -> Result<Outcome, Broken> {
+        loop {
+            while let Some(action) = session.next_action() {
+                match action {
+                    Action::Send(frame) => write(stream, &frame).await?,
+                    Action::Received(bodies) => self.pulled(link, bodies).await?,
+                    Action::Finished(outcome) => {
+                        let _ = stream.shutdown().await;
+                        return Ok(outcome);
+                    }
+                    Action::Failed(error) => {
+                        tracing::warn!(%error, "the pool could not be read for a reconciliation");
+                        return Err(Broken::Stream);
+                    }
+                }
+            }
+            let frame = read(stream, &mut reader).await?;
+            // Fingerprints over a large pool take a while.
+            let (same, handled) = beside(move || {
+                let handled = session.handle(frame);
+                (session, handled)
+            })
+            .await?;
+            session = same;
+            handled.map_err(Broken::Fault)?;
+        }
+    }
+
+    /// Admission of what was pulled, then the core; waits for both, which holds up the neighbour.
+    async fn pulled(&self, link: LinkId, envelopes: Vec<Box<[u8]>>) -> Result<(), Broken> {
+        let (answer, checked) = oneshot::channel();
+        self.workers.check(Check::Pulled { envelopes, answer });
+        let (envelopes, fault) = checked.await.map_err(|_| Broken::Stream)?;
+        if !envelopes.is_empty() {
+            let input = Input::Pulled { link, envelopes };
+            self.lanes.pulled.send(input).await.map_err(|_| Broken::Stream)?;
+        }
+        fault.map_or(Ok(()), |fault| Err(Broken::Fault(fault)))
+    }
+}
+
+async fn write(stream: &mut SyncStream, frame: &SyncFrame) -> Result<(), Broken> {
+    let bytes = frame.encode().map_err(|_| Broken::Stream)?;
+    let written = async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    };
+    timeout(SILENCE_MAX, written).await.map_err(|_| Broken::Stream)??;
+    Ok(())
+}
+
+/// Reads one frame. Never more than it still lacks, so that nothing of the next one is lost.
+async fn read(stream: &mut SyncStream, reader: &mut SyncFrameReader) -> Result<SyncFrame, Broken> {
+    let mut buffer = [0; READ_BYTES];
+    loop {
+        let room = reader.missing_bytes().clamp(1, buffer.len());
+        let read = timeout(SILENCE_MAX, stream.read(&mut buffer[..room])).await.map_err(|_| Broken::Stream)??;
+        if read == 0 {
+            return Err(Broken::Stream);
+        }
+        let mut input = &buffer[..read];
+        match reader.read(&mut input) {
+            Ok(Some(frame)) => return Ok(frame),
+            Ok(None) => {}
+            Err(_) => return Err(Broken::Fault(Fault::SyncViolation)),
+        }
+    }
+}
+
+/// Runs what may take long beside the runtime's threads.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Broken::Stream)
+}
+
+fn hello(oldest_hour: Epoch, window: EpochRange) -> SyncHello {
+    SyncHello { salt: rand::random(), oldest_hour, window, unix_ms: Clock::unix_ms_now() }
+}
+
+fn stats(stats: &starling_relay::sync::SyncStats) -> SyncStats {
+    SyncStats { received: stats.received, sent: stats.sent, bytes: stats.bytes, rounds: stats.rounds }
+}
