@@ -1,0 +1,196 @@
+//! Records in sled's tree: sealed, cut into pieces, read back whole; and the batch by which they change.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use starling_messenger::record::{RecordKind, VaultKey};
+use zeroize::Zeroizing;
+
+use crate::seal_at_rest::MasterKey;
+use crate::vault::VaultError;
+use crate::vault::record_key::{KEY_BYTES, KeyHasher, PARENT_BYTES, RecordKey};
+use crate::vault::sealer::{PIECE_BYTES, Sealer, pieces_of};
+
+/// An open database with its keys. Shared by the vault and its readers.
+pub(crate) struct Records {
+    database: sled::Db,
+    /// Our own handle on sled's file: the one through which a commit becomes durable.
+    file: File,
+    sealer: Sealer,
+    hasher: KeyHasher,
+    /// Newest event that survives a power cut; readers see none beyond it.
+    durable_event: AtomicU64,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Records")
+    }
+}
+
+impl Records {
+    pub(crate) fn new(database: sled::Db, file: &Path, master: &MasterKey) -> Result<Self, VaultError> {
+        Ok(Self {
+            database,
+            file: File::open(file)?,
+            sealer: Sealer::new(master),
+            hasher: KeyHasher::new(master),
+            durable_event: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn durable_event(&self) -> u64 {
+        self.durable_event.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_durable_event(&self, number: u64) {
+        self.durable_event.store(number, Ordering::Release);
+    }
+
+    pub(crate) fn key_of(&self, key: &VaultKey) -> RecordKey {
+        self.hasher.key_of(key)
+    }
+
+    pub(crate) fn parent_prefix(&self, kind: RecordKind, parent: &[u8]) -> [u8; PARENT_BYTES] {
+        self.hasher.parent_prefix(kind, parent)
+    }
+
+    /// Whether nothing was ever committed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.database.is_empty()
+    }
+
+    /// The value at `key`.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when it is there and does not open.
+    pub(crate) fn get(&self, key: &RecordKey) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let Some(mut first) = self.database.get(key)? else { return Ok(None) };
+        loop {
+            let read = self.read_pieces(key, &first);
+            // A commit between the reads of two pieces gives pieces of two values.
+            let Err(VaultError::Damaged(_)) = read else { return read.map(Some) };
+            match self.database.get(key)? {
+                Some(now) if now != first => first = now,
+                Some(_) => return read.map(Some),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn read_pieces(&self, key: &RecordKey, first: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let pieces = pieces_of(first);
+        if pieces == 1 {
+            return self.sealer.open(key, first);
+        }
+        let mut sealed = first.to_vec();
+        for piece in 1..pieces {
+            let damaged = VaultError::Damaged("a piece of a record is missing");
+            sealed.extend_from_slice(&self.database.get(piece_key(key, piece))?.ok_or(damaged)?);
+        }
+        self.sealer.open(key, &sealed)
+    }
+
+    /// The keys of all records of `kind`, in order.
+    pub(crate) fn keys_of_kind(&self, kind: RecordKind) -> impl Iterator<Item = Result<RecordKey, VaultError>> {
+        record_keys(self.database.scan_prefix([kind as u8]))
+    }
+
+    /// The keys from `first` to `last`, both included, in order from either end.
+    pub(crate) fn keys_between(
+        &self,
+        first: RecordKey,
+        last: RecordKey,
+    ) -> impl DoubleEndedIterator<Item = Result<RecordKey, VaultError>> {
+        record_keys(self.database.range(first..=last))
+    }
+}
+
+/// Keys of first pieces only.
+fn record_keys(entries: sled::Iter) -> impl DoubleEndedIterator<Item = Result<RecordKey, VaultError>> {
+    entries.keys().filter_map(|key| match key {
+        Ok(key) => RecordKey::try_from(key.as_ref()).ok().map(Ok),
+        Err(error) => Some(Err(error.into())),
+    })
+}
+
+fn piece_key(key: &RecordKey, piece: u8) -> [u8; KEY_BYTES + 1] {
+    let mut bytes = [0; KEY_BYTES + 1];
+    bytes[..KEY_BYTES].copy_from_slice(key);
+    bytes[KEY_BYTES] = piece;
+    bytes
+}
+
+/// Changes that are committed together. Each key is put or deleted at most once.
+pub(crate) struct PendingBatch<'a> {
+    records: &'a Records,
+    batch: sled::Batch,
+    changes: usize,
+}
+
+impl<'a> PendingBatch<'a> {
+    pub(crate) fn new(records: &'a Records) -> Self {
+        Self { records, batch: sled::Batch::default(), changes: 0 }
+    }
+
+    pub(crate) fn records(&self) -> &'a Records {
+        self.records
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes == 0
+    }
+
+    /// Sets the value at `key`, and removes the pieces by which an older one was longer.
+    pub(crate) fn put(&mut self, key: RecordKey, value: &[u8]) -> Result<(), VaultError> {
+        let sealed = self.records.sealer.seal(&key, value)?;
+        let mut next_piece: u8 = 0;
+        for piece in sealed.chunks(PIECE_BYTES) {
+            match next_piece {
+                0 => self.batch.insert(&key, piece),
+                number => self.batch.insert(&piece_key(&key, number), piece),
+            }
+            next_piece += 1;
+        }
+        self.remove_pieces(&key, next_piece)?;
+        self.changes += 1;
+        Ok(())
+    }
+
+    /// Removes the record at `key`, if it is there.
+    pub(crate) fn delete(&mut self, key: RecordKey) -> Result<(), VaultError> {
+        self.batch.remove(&key);
+        self.remove_pieces(&key, 1)?;
+        self.changes += 1;
+        Ok(())
+    }
+
+    fn remove_pieces(&mut self, key: &RecordKey, first: u8) -> Result<(), VaultError> {
+        let stored = self.records.database.get(key)?.map_or(0, |piece| pieces_of(&piece));
+        for piece in first..stored {
+            self.batch.remove(&piece_key(key, piece));
+        }
+        Ok(())
+    }
+
+    /// Applies the changes and returns when a power cut cannot undo them.
+    pub(crate) fn commit(self) -> Result<(), VaultError> {
+        self.records.database.apply_batch(self.batch)?;
+        self.records.database.flush()?;
+        self.records.file.sync_data()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Records {
+    /// Flips a bit of what is stored at `key`.
+    pub(crate) fn damage(&self, key: &RecordKey) {
+        let mut bytes = self.database.get(key).unwrap().unwrap().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        self.database.insert(key, bytes).unwrap();
+        self.database.flush().unwrap();
+    }
+}
