@@ -306,7 +306,9 @@ impl Lifecycle {
 
     fn note(&self, opened: &Opened, notice: Notice, view: &mut NetworkView) {
         match notice {
-            Notice::Listening(addresses) => view.addresses = addresses,
+            Notice::Listening(addresses) => {
+                view.addresses = addresses.iter().map(|address| format!("{address}/p2p/{}", view.peer)).collect();
+            }
             Notice::ListenFailed(address) => view.problem = Some(format!("cannot listen on {address}")),
             Notice::OtherParameters => {
                 view.problem = Some(

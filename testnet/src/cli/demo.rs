@@ -120,7 +120,9 @@ fn print_summary(summary: &Summary, net: &Net, args: &DemoArgs, seed: u64, json:
         writeln!(out, "{line}")?;
         return Ok(());
     }
-    writeln!(out, "  median {p50:.1} ms · p95 {p95:.1} ms · {rss_mb_max} MB at the largest node")?;
+    if !summary.delays_ms.is_empty() {
+        writeln!(out, "  median {p50:.1} ms · p95 {p95:.1} ms · {rss_mb_max} MB at the largest node")?;
+    }
     writeln!(out, "{}", if summary.ok { "PASS" } else { "FAIL" })?;
     if args.keep && summary.ok {
         for node in net.running().filter(|node| ["alice", "bob"].contains(&node.plan.name.as_str())) {
