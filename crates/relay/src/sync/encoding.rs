@@ -53,7 +53,8 @@ pub enum NegentropyError {
 
 /// The exclusive end of a range: the smallest item that lies beyond it, its id cut to what tells it
 /// apart and filled up with zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Bounds are ordered by what they stand for; the length is how it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Bound {
     pub(super) item: Item,
     id_bytes: usize,

@@ -11,7 +11,7 @@ use starling_wire::envelope::{EnvelopeId, EnvelopeKey, Epoch, EpochRange};
 use starling_wire::limits::{SYNC_MESSAGE_BYTES_MAX, SYNC_PULL_MAX, SYNC_ROUNDS_MAX};
 use starling_wire::sync_frame::{Body, ByeReason, SessionSalt, SyncFrame, SyncHello, SyncId};
 
-use super::negentropy::{self, Query, Step};
+use super::negentropy::{self, Excluded, Query, Step};
 use super::session::{Action, Catalogue, Line, NOTHING_IN_COMMON, Outcome, common_hours, long_id, narrow, short_id};
 use crate::penalty::Fault;
 use crate::pool::IdSource;
@@ -34,6 +34,7 @@ pub(super) struct Initiator {
     hello: SyncHello,
     refused: Vec<EnvelopeId>,
     full_hours: Vec<Epoch>,
+    excluded: Excluded,
     watch: BTreeSet<EnvelopeId>,
     salt: Option<SessionSalt>,
     window: Option<EpochRange>,
@@ -68,6 +69,7 @@ impl Initiator {
             hello,
             refused: snapshot.refused(),
             full_hours: snapshot.full_hours(),
+            excluded: Excluded::default(),
             watch,
             salt: None,
             window: None,
@@ -95,7 +97,7 @@ impl Initiator {
                 Ok(())
             }
             (SyncFrame::Negentropy(message), Stage::Answer) => {
-                let step = negentropy::advance(&self.catalogue.set, &message, SYNC_MESSAGE_BYTES_MAX);
+                let step = negentropy::advance(&self.catalogue.set, &message, &self.excluded, SYNC_MESSAGE_BYTES_MAX);
                 let step = step.map_err(|_| self.line.violation())?;
                 self.learn(step);
                 Ok(())
@@ -123,8 +125,8 @@ impl Initiator {
         self.salt = Some(salt);
         self.window = Some(window);
         let excluded = self.full_hours.iter().filter(|hour| window.contains(**hour));
-        let excluded: BTreeSet<u64> = excluded.map(|hour| u64::from(hour.0)).collect();
-        let query = negentropy::initial(&self.catalogue.set, &excluded);
+        self.excluded = Excluded::new(&excluded.map(|hour| u64::from(hour.0)).collect());
+        let query = negentropy::initial(&self.catalogue.set, &self.excluded);
         self.drop_unasked(&query);
         self.stage = Stage::Answer;
         self.ask(query);

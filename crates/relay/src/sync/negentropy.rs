@@ -9,7 +9,7 @@
 //! nothing is allocated by an announced number, only by bytes that came; an answer never exceeds
 //! `limit_bytes`: what does not fit is left as one fingerprint of all the rest, for the next round.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::encoding::{Bound, FINGERPRINT_BYTES, ID_BYTES, NegentropyError, Payload, Reader, Writer};
@@ -25,10 +25,12 @@ const TAIL_BYTES: usize = 3 + FINGERPRINT_BYTES;
 const IDS_HEADER_BYTES: usize = 10 + 1 + ID_BYTES + 1 + 10;
 /// Least limit of a message: any one answer to one range fits, so each round gets further.
 pub const LIMIT_BYTES_MIN: usize = 4_096;
-/// Excluded spans that the first message goes around; beyond it would not fit.
-const EXCLUDED_SPANS_MAX: usize = 1_024;
-/// Up to so many pieces around excluded spans are cut into buckets at once.
-const SPLIT_PIECES_MAX: usize = 8;
+/// Excluded spans at most: the end of any message has room to go around so many.
+const EXCLUDED_SPANS_MAX: usize = 64;
+/// Bytes of a skip over an excluded span and of the fingerprint before it.
+const EXCLUDED_SPAN_BYTES: usize = (10 + 1 + 1) + (10 + 1 + 1 + FINGERPRINT_BYTES);
+/// Up to so many excluded spans, the first message cuts the pieces between them into buckets.
+const SPLIT_AROUND_MAX: usize = 8;
 
 /// A message of the initiator and what it asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,55 +46,45 @@ pub struct Query {
 pub struct Step {
     /// Indices of own items that the responder lacks.
     pub have: Vec<usize>,
-    /// Ids that the responder says it has and the initiator lacks.
+    /// Ids that the responder says it has and the initiator lacks, oldest timestamps first.
     pub need: Vec<[u8; ID_BYTES]>,
     /// What to send next; `None` when all is settled.
     pub next: Option<Query>,
 }
 
-/// The first message of an initiator over `set`, leaving out the timestamps in `excluded` (of them at most
-/// the highest 1,024 spans).
-pub fn initial(set: &ItemSet, excluded: &BTreeSet<u64>) -> Query {
-    let spans = spans(excluded);
-    let split_pieces = spans.len() < SPLIT_PIECES_MAX;
-    let mut writer = Writer::new();
-    let mut open = Vec::new();
-    let (mut lower, mut begin) = (0, 0);
-    let mut piece = |writer: &mut Writer, range: Range<usize>, end: &Bound| {
-        if split_pieces || range.is_empty() {
-            split(writer, set, range.clone(), end);
-        } else {
-            writer.fingerprint(end, &set.fingerprint(range.clone()));
+/// Timestamps about which an initiator does not ask, as spans `first..beyond`, ascending, with gaps.
+#[derive(Debug, Clone, Default)]
+pub struct Excluded(Vec<(u64, u64)>);
+
+impl Excluded {
+    /// These timestamps; if they form more than 64 spans, the highest 64.
+    pub fn new(timestamps: &BTreeSet<u64>) -> Self {
+        let mut spans: Vec<(u64, u64)> = Vec::new();
+        for timestamp in timestamps {
+            let Some(beyond) = timestamp.checked_add(1) else { break };
+            match spans.last_mut() {
+                Some((_, end)) if *end == *timestamp => *end = beyond,
+                _ => spans.push((*timestamp, beyond)),
+            }
         }
-        open.push(range);
-    };
-    for (first, beyond) in spans {
-        let upper = set.lower_bound(lower, &Bound::at(first));
-        if first > begin {
-            piece(&mut writer, lower..upper, &Bound::at(first));
-        }
-        writer.skip(&Bound::at(beyond));
-        lower = set.lower_bound(upper, &Bound::at(beyond));
-        begin = beyond;
+        Self(spans.split_off(spans.len().saturating_sub(EXCLUDED_SPANS_MAX)))
     }
-    piece(&mut writer, lower..set.items().len(), &Bound::END);
-    Query { message: writer.into_bytes(), open }
+
+    /// Those that reach into the range from `begin` to `end`, cut to it.
+    fn within(&self, begin: Bound, end: Bound) -> impl Iterator<Item = (Bound, Bound)> {
+        let spans = self.0.iter().map(|(first, beyond)| (Bound::at(*first), Bound::at(*beyond)));
+        let cut = spans.map(move |(first, beyond)| (first.max(begin), beyond.min(end)));
+        cut.filter(|(first, beyond)| first < beyond)
+    }
 }
 
-/// Neighbouring timestamps as spans `first..beyond`, ascending, the highest [`EXCLUDED_SPANS_MAX`].
-fn spans(timestamps: &BTreeSet<u64>) -> VecDeque<(u64, u64)> {
-    let mut spans: VecDeque<(u64, u64)> = VecDeque::new();
-    for timestamp in timestamps {
-        let Some(beyond) = timestamp.checked_add(1) else { break };
-        match spans.back_mut() {
-            Some((_, end)) if *end == *timestamp => *end = beyond,
-            _ => spans.push_back((*timestamp, beyond)),
-        }
-        if spans.len() > EXCLUDED_SPANS_MAX {
-            spans.pop_front();
-        }
-    }
-    spans
+/// The first message of an initiator over `set`, which asks about all but the excluded timestamps.
+pub fn initial(set: &ItemSet, excluded: &Excluded) -> Query {
+    let mut writer = Writer::new();
+    let style = if excluded.0.len() <= SPLIT_AROUND_MAX { Style::Split } else { Style::Whole };
+    let all = Part { begin: Bound::START, end: Bound::END, indices: 0..set.items().len() };
+    let open = ask_around(&mut writer, set, all, excluded, style);
+    Query { message: writer.into_bytes(), open }
 }
 
 /// The responder's answer to `query`, at most `limit_bytes` (at least [`LIMIT_BYTES_MIN`]).
@@ -100,7 +92,8 @@ fn spans(timestamps: &BTreeSet<u64>) -> VecDeque<(u64, u64)> {
 /// # Errors
 /// [`NegentropyError`]: the initiator's fault.
 pub fn answer(set: &ItemSet, query: &[u8], limit_bytes: usize) -> Result<Vec<u8>, NegentropyError> {
-    let mut pass = Pass::new(set, limit_bytes);
+    let nothing = Excluded::default();
+    let mut pass = Pass::new(set, &nothing, limit_bytes);
     let mut reader = Reader::new(query)?;
     while let Some(range) = reader.next_range()? {
         let indices = pass.indices(&range.end);
@@ -120,12 +113,13 @@ pub fn answer(set: &ItemSet, query: &[u8], limit_bytes: usize) -> Result<Vec<u8>
 }
 
 /// What the initiator makes of the responder's `answer`; its next message has at most `limit_bytes` (at
-/// least [`LIMIT_BYTES_MIN`]). Up to `answer.len()` / 32 ids come out as needed.
+/// least [`LIMIT_BYTES_MIN`]) and goes around the same excluded timestamps as the first, since a responder
+/// whose answer did not fit knows nothing of them. Up to `answer.len()` / 32 ids come out as needed.
 ///
 /// # Errors
 /// [`NegentropyError`]: the responder's fault.
-pub fn advance(set: &ItemSet, answer: &[u8], limit_bytes: usize) -> Result<Step, NegentropyError> {
-    let mut pass = Pass::new(set, limit_bytes);
+pub fn advance(set: &ItemSet, answer: &[u8], excluded: &Excluded, limit_bytes: usize) -> Result<Step, NegentropyError> {
+    let mut pass = Pass::new(set, excluded, limit_bytes);
     let mut step = Step::default();
     let mut reader = Reader::new(answer)?;
     while let Some(range) = reader.next_range()? {
@@ -152,13 +146,14 @@ pub fn advance(set: &ItemSet, answer: &[u8], limit_bytes: usize) -> Result<Step,
 
 impl Step {
     fn tell_apart(&mut self, set: &ItemSet, indices: Range<usize>, theirs: &[[u8; ID_BYTES]]) {
-        let mut theirs: BTreeSet<&[u8; ID_BYTES]> = theirs.iter().collect();
+        let mut lacking: BTreeSet<&[u8; ID_BYTES]> = theirs.iter().collect();
         for (index, item) in indices.clone().zip(set.slice(indices)) {
-            if !theirs.remove(&item.id) {
+            if !lacking.remove(&item.id) {
                 self.have.push(index);
             }
         }
-        self.need.extend(theirs);
+        // In the order of the list, which is that of the hours.
+        self.need.extend(theirs.iter().filter(|id| lacking.remove(id)));
     }
 }
 
@@ -166,6 +161,7 @@ impl Step {
 #[derive(Debug)]
 struct Pass<'a> {
     set: &'a ItemSet,
+    excluded: &'a Excluded,
     room_bytes: usize,
     writer: Writer,
     /// Where the current range begins.
@@ -174,20 +170,24 @@ struct Pass<'a> {
     /// Ranges since the last written bound are settled; a skip for them is written only when something
     /// follows.
     skipping: bool,
-    /// Items below this index lie in ranges that were written.
+    /// The last written bound, and the index of the first item beyond it.
+    written: Bound,
     written_index: usize,
     open: Vec<Range<usize>>,
 }
 
 impl<'a> Pass<'a> {
-    fn new(set: &'a ItemSet, limit_bytes: usize) -> Self {
+    fn new(set: &'a ItemSet, excluded: &'a Excluded, limit_bytes: usize) -> Self {
+        let tail_bytes = TAIL_BYTES.saturating_add(excluded.0.len().saturating_mul(EXCLUDED_SPAN_BYTES));
         Self {
             set,
-            room_bytes: limit_bytes.max(LIMIT_BYTES_MIN).saturating_sub(TAIL_BYTES),
+            excluded,
+            room_bytes: limit_bytes.max(LIMIT_BYTES_MIN).saturating_sub(tail_bytes),
             writer: Writer::new(),
             begin: Bound::START,
             begin_index: 0,
             skipping: false,
+            written: Bound::START,
             written_index: 0,
             open: Vec::new(),
         }
@@ -215,12 +215,16 @@ impl<'a> Pass<'a> {
         }
         let mark = self.writer.mark();
         self.write_skip();
-        split(&mut self.writer, self.set, indices.clone(), end);
+        let touched = self.excluded.within(self.begin, *end).next().is_some();
+        let style = if touched { Style::Whole } else { Style::Split };
+        let part = Part { begin: self.begin, end: *end, indices: indices.clone() };
+        let open = ask_around(&mut self.writer, self.set, part, self.excluded, style);
         if self.writer.len() > self.room_bytes {
             self.writer.go_back(mark);
             return false;
         }
-        self.wrote(indices);
+        self.open.extend(open);
+        self.wrote(*end, indices.end);
         true
     }
 
@@ -232,14 +236,14 @@ impl<'a> Pass<'a> {
         let fitting = indices.start.saturating_add(room_bytes / ID_BYTES);
         if indices.end <= fitting {
             self.writer.ids(end, self.set.slice(indices.clone()));
-            self.wrote(indices);
+            self.wrote(*end, indices.end);
             return true;
         }
         match self.set.items().get(fitting) {
             Some(first_beyond) if fitting > indices.start => {
-                let some = indices.start..fitting;
-                self.writer.ids(&Bound::before(first_beyond), self.set.slice(some.clone()));
-                self.wrote(some);
+                let end = Bound::before(first_beyond);
+                self.writer.ids(&end, self.set.slice(indices.start..fitting));
+                self.wrote(end, fitting);
             }
             _ => self.writer.go_back(mark),
         }
@@ -252,18 +256,61 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn wrote(&mut self, indices: Range<usize>) {
+    fn wrote(&mut self, end: Bound, index: usize) {
         self.skipping = false;
-        self.written_index = indices.end;
-        self.open.push(indices);
+        self.written = end;
+        self.written_index = index;
     }
 
-    /// Ends the message with one fingerprint of everything beyond the last written bound.
+    /// Ends the message with a fingerprint of everything beyond the last written bound.
     fn leave_rest(&mut self) {
-        let rest = self.written_index..self.set.items().len();
-        self.writer.fingerprint(&Bound::END, &self.set.fingerprint(rest.clone()));
-        self.open.push(rest);
+        let indices = self.written_index..self.set.items().len();
+        let rest = Part { begin: self.written, end: Bound::END, indices };
+        self.open.extend(ask_around(&mut self.writer, self.set, rest, self.excluded, Style::Whole));
     }
+}
+
+/// How a range is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// By its ids, or by the fingerprints of its buckets.
+    Split,
+    /// By one fingerprint.
+    Whole,
+}
+
+/// A range between two bounds, and the indices of our items in it.
+#[derive(Debug)]
+struct Part {
+    begin: Bound,
+    end: Bound,
+    indices: Range<usize>,
+}
+
+/// Asks about a part, leaving out what is excluded; gives the indices of what was asked about.
+fn ask_around(writer: &mut Writer, set: &ItemSet, part: Part, excluded: &Excluded, style: Style) -> Vec<Range<usize>> {
+    let mut open = Vec::new();
+    let (mut begin, mut lower) = (part.begin, part.indices.start);
+    let mut piece = |writer: &mut Writer, indices: Range<usize>, end: &Bound| {
+        match style {
+            Style::Split => split(writer, set, indices.clone(), end),
+            Style::Whole => writer.fingerprint(end, &set.fingerprint(indices.clone())),
+        }
+        open.push(indices);
+    };
+    for (first, beyond) in excluded.within(part.begin, part.end) {
+        if first > begin {
+            let upper = set.lower_bound(lower, &first);
+            piece(writer, lower..upper, &first);
+        }
+        writer.skip(&beyond);
+        lower = set.lower_bound(lower, &beyond);
+        begin = beyond;
+    }
+    if begin < part.end || begin == part.begin {
+        piece(writer, lower..part.indices.end, &part.end);
+    }
+    open
 }
 
 /// Writes a range as its ids when they are few, else as the fingerprints of its parts.
@@ -293,11 +340,14 @@ pub fn fuzz(data: &[u8]) {
         Item { timestamp: n / 50, id }
     };
     let set = ItemSet::new((0..400).map(item).collect());
+    let nothing = Excluded::default();
+    let some = Excluded::new(&[0, 3, 4, 9].into());
     if let Ok(message) = answer(&set, data, LIMIT_BYTES_MIN) {
         assert!(message.len() <= LIMIT_BYTES_MIN, "an answer of {} bytes", message.len());
-        assert!(advance(&set, &message, LIMIT_BYTES_MIN).is_ok(), "our own answer is unreadable");
+        assert!(advance(&set, &message, &nothing, LIMIT_BYTES_MIN).is_ok(), "our own answer is unreadable");
     }
-    if let Ok(step) = advance(&set, data, LIMIT_BYTES_MIN) {
+    for excluded in [nothing, some] {
+        let Ok(step) = advance(&set, data, &excluded, LIMIT_BYTES_MIN) else { continue };
         assert!(step.need.len() <= data.len() / ID_BYTES, "more ids than bytes");
         let next = step.next.map(|query| query.message).unwrap_or_default();
         assert!(next.len() <= LIMIT_BYTES_MIN, "a query of {} bytes", next.len());

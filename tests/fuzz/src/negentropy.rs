@@ -1,0 +1,4 @@
+//! Fuzzes `starling_relay::sync::negentropy`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| starling_relay::sync::negentropy::fuzz(data));
