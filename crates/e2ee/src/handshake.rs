@@ -14,14 +14,13 @@ use crate::primitives::kem;
 use crate::primitives::label;
 use crate::primitives::secret::Secret;
 use crate::primitives::signature::{SIGNATURE_BYTES, verify};
-use crate::primitives::x25519::KeyPair;
+use crate::primitives::x25519::{KeyPair, PublicKey};
 use crate::record::Record;
 use crate::session::{Session, SkippedKey};
 
 pub(crate) use first_contact::{Head, seal_outer};
 pub use first_contact::{OuterFirstContact, fuzz_first_contact, recognise};
-pub(crate) use schedule::Roots;
-use schedule::{Agreements, Transcript};
+pub(crate) use schedule::{Agreements, Roots, Transcript};
 
 /// Generation of a fresh contact.
 pub const FIRST_GENERATION: u32 = 1;
@@ -84,8 +83,10 @@ pub fn initiate(
         kem_ciphertext: &kem_ciphertext,
     };
     let hash = transcript.hash();
+    let signed_prekey = PublicKey::new(&bundle.signed_prekey);
+    let one_time_public = one_time.map(|(_, public)| public);
     let agreements =
-        Agreements::of_initiator(identity.agreement(), &ephemeral, bundle, one_time.map(|(_, public)| public))
+        Agreements::of_initiator(identity.agreement(), &ephemeral, &bundle.device, &signed_prekey, one_time_public)
             .ok_or(UnusableBundle)?;
     let head = Head {
         generation,
@@ -98,7 +99,7 @@ pub fn initiate(
         kem_ciphertext: Box::new(kem_ciphertext),
         signature: identity.sign(&[label!("init"), &hash]),
     };
-    Ok(Session::of_initiator(agreements.roots(&hash, &kem_shared), head, bundle, now_unix_ms))
+    Ok(Session::of_initiator(agreements.roots(&hash, &kem_shared), head, bundle, signed_prekey, now_unix_ms))
 }
 
 /// Makes the session that `outer` asks for and opens its message, or leaves no trace.
@@ -187,3 +188,6 @@ fn is_signed(initiator: &DevicePublic, transcript_hash: &[u8; 32], signature: &[
 pub fn generation_allowed(highest_known: Option<u32>, offered: u32) -> bool {
     offered >= FIRST_GENERATION && offered <= highest_known.unwrap_or(0).saturating_add(GENERATION_JUMP_MAX)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

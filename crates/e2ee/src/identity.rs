@@ -303,3 +303,6 @@ pub fn fuzz_device_list(data: &[u8]) {
         let _ = list.verify(&list.previous_head);
     }
 }
+
+#[cfg(test)]
+mod tests;

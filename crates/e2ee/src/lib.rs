@@ -35,3 +35,6 @@ mod primitives;
 pub mod record;
 pub mod seal;
 pub mod session;
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ use crate::primitives::secret::Secret;
 use crate::primitives::x25519::KeyPair;
 use crate::seal::{Ephemeral, HeadPrefix, SMALL_PLAINTEXT_BYTES, Sealed, ad0};
 
+#[cfg(test)]
+pub(crate) use bundle::bundle_key;
 pub use bundle::{BUNDLE_TRIES_MAX, Bundle, BundleError, Pinned, bundle_tag, fuzz_bundle, weeks_to_read};
 
 /// Hours from a bundle's creation until a new one is made.

@@ -8,13 +8,14 @@
 //! A session is plain data. Whoever calls stores it with the results of each call, atomically; skipped message keys
 //! are records of their own, as they are many and change one by one. Nothing changes when a call fails.
 
-mod chain;
+pub(crate) mod chain;
 mod choice;
 mod open;
 mod skipped;
 mod tags;
 
 use core::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +23,9 @@ use crate::handshake::{Head, Roots, seal_outer};
 use crate::identity::DevicePublic;
 use crate::prekey::Bundle;
 use crate::primitives::secret::Secret;
-use crate::primitives::x25519::KeyPair;
-use crate::record::{self, Record, RecordError};
-use crate::seal::{Class, Ephemeral, HEADER_BYTES, HeadPrefix, Sealed, ad0};
+use crate::primitives::x25519::{KeyPair, PublicKey};
+use crate::record::{Record, RecordError};
+use crate::seal::{Class, Ephemeral, HeadPrefix, Sealed, ad0};
 
 use chain::{Header, ReceivingChain, SendingChain};
 use skipped::SkippedKeys;
@@ -119,7 +120,7 @@ pub struct Session {
     /// begins a new chain (need_step of B3).
     own_dh: Option<Secret<32>>,
     /// The last key received. Zeros for a responder before its first message.
-    peer_dh: [u8; 32],
+    peer_dh: PublicKey,
     sending: Option<SendingChain>,
     /// NHKs.
     next_sending_header: Secret<32>,
@@ -139,9 +140,9 @@ pub struct Session {
     last_received_unix_ms: u64,
     #[serde(skip)]
     skipped: SkippedKeys,
-    /// Tags watched, derived from the keys when first needed.
+    /// Tags watched, derived from the keys when the caller first asks for them.
     #[serde(skip)]
-    windows: Option<Windows>,
+    windows: OnceLock<Windows>,
 }
 
 /// A sending chain with what beginning it changes in the session.
@@ -153,7 +154,13 @@ struct Begun {
 }
 
 impl Session {
-    pub(crate) fn of_initiator(roots: Roots, head: Head, bundle: &Bundle, now_unix_ms: u64) -> Self {
+    pub(crate) fn of_initiator(
+        roots: Roots,
+        head: Head,
+        bundle: &Bundle,
+        signed_prekey: PublicKey,
+        now_unix_ms: u64,
+    ) -> Self {
         let Roots { root, initiator_header, responder_header, session_salt } = roots;
         Self {
             id: SessionId(head.ephemeral),
@@ -163,7 +170,7 @@ impl Session {
             session_salt,
             root,
             own_dh: None,
-            peer_dh: bundle.signed_prekey,
+            peer_dh: signed_prekey,
             sending: None,
             next_sending_header: initiator_header,
             chains_sent: 0,
@@ -176,7 +183,7 @@ impl Session {
             created_unix_ms: now_unix_ms,
             last_received_unix_ms: now_unix_ms,
             skipped: SkippedKeys::default(),
-            windows: None,
+            windows: OnceLock::new(),
         }
     }
 
@@ -190,7 +197,7 @@ impl Session {
             session_salt,
             root,
             own_dh: Some(signed_prekey.clone()),
-            peer_dh: [0; 32],
+            peer_dh: PublicKey::new(&[0; 32]),
             sending: None,
             next_sending_header: responder_header,
             chains_sent: 0,
@@ -203,7 +210,7 @@ impl Session {
             created_unix_ms: now_unix_ms,
             last_received_unix_ms: now_unix_ms,
             skipped: SkippedKeys::default(),
-            windows: None,
+            windows: OnceLock::new(),
         }
     }
 
@@ -288,7 +295,7 @@ impl Session {
         let tag = chain.tag();
         let ad0 = ad0(prefix, &tag, ephemeral.public_raw());
         let mut body = Vec::with_capacity(class.body_bytes());
-        self.write_message(chain, &ad0, &mut body, class.room_bytes(), records)?;
+        chain::seal_message(chain, &self.session_salt, &ad0, records, class.room_bytes(), &mut body)?;
         let (chain, number) = self.advance_sending(begun);
         Ok(SealedMessage { sealed: Sealed { tag, ephemeral: *ephemeral.public_raw(), body }, chain, number })
     }
@@ -310,7 +317,8 @@ impl Session {
         let mut plaintext = Vec::with_capacity(Class::Small.body_bytes());
         plaintext.extend_from_slice(&head);
         let associated_data = [outer.ad0.as_slice(), &head].concat();
-        self.write_message(chain, &associated_data, &mut plaintext, FIRST_CONTACT_ROOM_BYTES, records)?;
+        let room_bytes = FIRST_CONTACT_ROOM_BYTES;
+        chain::seal_message(chain, &self.session_salt, &associated_data, records, room_bytes, &mut plaintext)?;
         let tag = outer.tag;
         let body = outer.finish(plaintext);
         let (chain, number) = self.advance_sending(begun);
@@ -334,7 +342,7 @@ impl Session {
             return Ok(None);
         }
         let own = KeyPair::generate(rng);
-        let shared = own.agree(&self.peer_dh).ok_or(SealError::UnusableKey)?;
+        let shared = self.peer_dh.agree(own.secret()).ok_or(SealError::UnusableKey)?;
         let step = chain::step(&self.root, &shared, 0, None);
         let header = Header {
             dh: *own.public(),
@@ -360,27 +368,6 @@ impl Session {
         }
     }
 
-    /// Appends `header ciphertext 56 | body ciphertext` of the chain's next message.
-    fn write_message(
-        &self,
-        chain: &SendingChain,
-        associated_data: &[u8],
-        out: &mut Vec<u8>,
-        room_bytes: usize,
-        records: &[Record],
-    ) -> Result<(), RecordError> {
-        let start = out.len();
-        chain.header.write(out);
-        chain::header_key(&chain.header_key, chain.next_number).seal(associated_data, out, start);
-        let body_start = out.len();
-        let header = out.get(start..).unwrap_or_default();
-        let body_associated_data = chain::body_associated_data(associated_data, header);
-        debug_assert_eq!(header.len(), HEADER_BYTES);
-        record::encode_into(out, room_bytes, records)?;
-        chain::body_key(&self.session_salt, &chain.message_key()).seal(&body_associated_data, out, body_start);
-        Ok(())
-    }
-
     /// Keeps the chain that was begun, if one was, and moves past the message sealed.
     fn advance_sending(&mut self, begun: Option<Begun>) -> (ChainId, u32) {
         if let Some(Begun { chain, root, own_dh, next_header }) = begun {
@@ -395,3 +382,6 @@ impl Session {
         (ChainId(self.chains_sent.saturating_sub(1)), number)
     }
 }
+
+#[cfg(test)]
+mod tests;

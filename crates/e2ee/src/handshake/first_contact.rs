@@ -14,7 +14,7 @@ use crate::primitives::kem::KEM_CIPHERTEXT_BYTES;
 use crate::primitives::label;
 use crate::primitives::secret::Secret;
 use crate::primitives::signature::SIGNATURE_BYTES;
-use crate::primitives::x25519::{agree, clear_top_bit};
+use crate::primitives::x25519::{PublicKey, agree, clear_top_bit};
 use crate::seal::{AD0_BYTES, Class, Ephemeral, HEADER_BYTES, HeadPrefix, Parts, Tag, ad0};
 use crate::session::SessionId;
 
@@ -181,8 +181,9 @@ pub fn recognise<'k>(
     if Class::of_body(parts.body.len()) != Some(Class::Small) {
         return None;
     }
+    let ephemeral = PublicKey::new(&parts.ephemeral);
     let key = inbox_keys.into_iter().find_map(|inbox| {
-        let shared = inbox.keys.agree(&parts.ephemeral)?;
+        let shared = ephemeral.agree(inbox.keys.secret())?;
         let (tag, key) = outer_keys(&parts.ephemeral, inbox.keys.public(), &shared);
         bool::from(tag.0.ct_eq(&parts.tag.0)).then_some(key)
     })?;

@@ -1,32 +1,31 @@
 //! The handshake's transcript and key schedule. SPEC: B3.
 
 use crate::identity::DevicePublic;
-use crate::prekey::Bundle;
 use crate::primitives::bytes::Reader;
 use crate::primitives::hash::{hkdf, sha256};
 use crate::primitives::kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES};
 use crate::primitives::label;
 use crate::primitives::secret::Secret;
-use crate::primitives::x25519::{KeyPair, agree};
+use crate::primitives::x25519::{KeyPair, PublicKey, agree};
 
 use super::Head;
 
 /// Everything that both sides must agree on, in the order in which it is hashed.
-pub(super) struct Transcript<'a> {
-    pub(super) network: &'a [u8; 32],
-    pub(super) generation: u32,
-    pub(super) initiator: &'a DevicePublic,
-    pub(super) responder: &'a DevicePublic,
-    pub(super) signed_prekey: &'a [u8; 32],
-    pub(super) one_time: Option<&'a [u8; 32]>,
-    pub(super) kem_key: &'a [u8; KEM_PUBLIC_BYTES],
-    pub(super) ephemeral: &'a [u8; 32],
-    pub(super) kem_ciphertext: &'a [u8; KEM_CIPHERTEXT_BYTES],
+pub(crate) struct Transcript<'a> {
+    pub(crate) network: &'a [u8; 32],
+    pub(crate) generation: u32,
+    pub(crate) initiator: &'a DevicePublic,
+    pub(crate) responder: &'a DevicePublic,
+    pub(crate) signed_prekey: &'a [u8; 32],
+    pub(crate) one_time: Option<&'a [u8; 32]>,
+    pub(crate) kem_key: &'a [u8; KEM_PUBLIC_BYTES],
+    pub(crate) ephemeral: &'a [u8; 32],
+    pub(crate) kem_ciphertext: &'a [u8; KEM_CIPHERTEXT_BYTES],
 }
 
 impl Transcript<'_> {
     /// th of B3.
-    pub(super) fn hash(&self) -> [u8; 32] {
+    pub(crate) fn hash(&self) -> [u8; 32] {
         sha256(&[
             label!("handshake"),
             self.network,
@@ -47,41 +46,43 @@ impl Transcript<'_> {
 }
 
 /// DH1 to DH4 of B3; the last is zeros without a one-time prekey.
-pub(super) struct Agreements([Secret<32>; 4]);
+pub(crate) struct Agreements([Secret<32>; 4]);
 
 impl Agreements {
     /// `None` if one of them is not contributory.
-    pub(super) fn of_initiator(
+    pub(crate) fn of_initiator(
         device: &KeyPair,
         ephemeral: &KeyPair,
-        bundle: &Bundle,
+        responder: &DevicePublic,
+        signed_prekey: &PublicKey,
         one_time: Option<&[u8; 32]>,
     ) -> Option<Self> {
         Some(Self([
-            device.agree(&bundle.signed_prekey)?,
-            ephemeral.agree(&bundle.device.agreement)?,
-            ephemeral.agree(&bundle.signed_prekey)?,
-            optional(one_time.map(|public| ephemeral.agree(public)))?,
+            signed_prekey.agree(device.secret())?,
+            agree(ephemeral.secret(), &responder.agreement)?,
+            signed_prekey.agree(ephemeral.secret())?,
+            optional(one_time.map(|public| agree(ephemeral.secret(), public)))?,
         ]))
     }
 
     /// The same four from the other side.
-    pub(super) fn of_responder(
+    pub(crate) fn of_responder(
         device: &KeyPair,
         signed_prekey: &KeyPair,
         one_time: Option<&KeyPair>,
         head: &Head,
     ) -> Option<Self> {
+        let ephemeral = PublicKey::new(&head.ephemeral);
         Some(Self([
-            signed_prekey.agree(&head.device.agreement)?,
-            device.agree(&head.ephemeral)?,
-            signed_prekey.agree(&head.ephemeral)?,
-            optional(one_time.map(|keys| agree(keys.secret(), &head.ephemeral)))?,
+            agree(signed_prekey.secret(), &head.device.agreement)?,
+            ephemeral.agree(device.secret())?,
+            ephemeral.agree(signed_prekey.secret())?,
+            optional(one_time.map(|keys| ephemeral.agree(keys.secret())))?,
         ]))
     }
 
     /// RK0 || HK_i || HK_r || sid of B3.
-    pub(super) fn roots(&self, transcript_hash: &[u8; 32], kem_shared: &Secret<32>) -> Roots {
+    pub(crate) fn roots(&self, transcript_hash: &[u8; 32], kem_shared: &Secret<32>) -> Roots {
         let Self([dh1, dh2, dh3, dh4]) = self;
         let material: Secret<128> = hkdf(
             transcript_hash,

@@ -142,7 +142,7 @@ impl Bundle {
     }
 
     /// The 1,520 bytes.
-    pub(super) fn sign(&self, identity: &Identity) -> Vec<u8> {
+    pub(crate) fn sign(&self, identity: &Identity) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BUNDLE_BYTES);
         for part in [&self.device.account, &self.device.signing, &self.device.agreement] {
             bytes.extend_from_slice(part);
@@ -179,7 +179,7 @@ pub(super) const fn week_of(epoch_hour: u32) -> u32 {
 }
 
 /// `key 32 | nonce 12` of a bundle's envelope with this raw E.
-pub(super) fn bundle_key(addr: &[u8; 32], ephemeral: &[u8; 32]) -> Secret<44> {
+pub(crate) fn bundle_key(addr: &[u8; 32], ephemeral: &[u8; 32]) -> Secret<44> {
     keyed_blake3(addr, &[label!("bundle key"), ephemeral])
 }
 

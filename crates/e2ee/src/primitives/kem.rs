@@ -29,6 +29,12 @@ impl KemSecret {
         (Self(boxed), public.into())
     }
 
+    /// The expanded key.
+    #[cfg(test)]
+    pub(crate) fn expanded(&self) -> &[u8; KEM_SECRET_BYTES] {
+        self.0.as_bytes()
+    }
+
     /// The shared secret of `ciphertext`. A ciphertext that was tampered with gives another, unpredictable one
     /// (implicit rejection), so there is nothing to report.
     pub(crate) fn decapsulate(&self, ciphertext: &[u8; KEM_CIPHERTEXT_BYTES]) -> Secret<32> {

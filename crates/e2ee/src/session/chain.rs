@@ -7,6 +7,7 @@ use crate::primitives::bytes::{Reader, concat};
 use crate::primitives::hash::{hkdf, hmac, keyed_blake3};
 use crate::primitives::label;
 use crate::primitives::secret::Secret;
+use crate::record::{self, Record, RecordError};
 use crate::seal::{HEADER_BYTES, Tag};
 
 /// Bytes of a header's plaintext.
@@ -14,18 +15,18 @@ const HEADER_PLAINTEXT_BYTES: usize = 40;
 
 /// What a message says of its chain. The same in all messages of a chain.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// The sender's ratchet key.
-    pub(super) dh: [u8; 32],
+    pub(crate) dh: [u8; 32],
     /// pn: messages in the sender's chain before this one.
-    pub(super) previous_length: u32,
+    pub(crate) previous_length: u32,
     /// e: the post-quantum epoch mixed into the step to this chain; 0 for none.
-    pub(super) epoch: u32,
+    pub(crate) epoch: u32,
 }
 
 impl Header {
     /// `dh 32 | pn 4 | e 4`.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.dh);
         out.extend_from_slice(&self.previous_length.to_le_bytes());
         out.extend_from_slice(&self.epoch.to_le_bytes());
@@ -38,7 +39,7 @@ impl Header {
     }
 
     /// The header of message `number` under `key`, if `ciphertext` is one.
-    pub(super) fn open(
+    pub(crate) fn open(
         key: &Secret<32>,
         number: u32,
         associated_data: &[u8],
@@ -50,30 +51,30 @@ impl Header {
 
 /// The chain on which this device sends.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct SendingChain {
+pub(crate) struct SendingChain {
     /// HKs.
-    pub(super) header_key: Secret<32>,
+    pub(crate) header_key: Secret<32>,
     /// CKs.
-    pub(super) chain_key: Secret<32>,
+    pub(crate) chain_key: Secret<32>,
     /// Ns.
-    pub(super) next_number: u32,
+    pub(crate) next_number: u32,
     /// In each of its messages.
-    pub(super) header: Header,
+    pub(crate) header: Header,
 }
 
 impl SendingChain {
     /// The tag of the next message.
-    pub(super) fn tag(&self) -> Tag {
+    pub(crate) fn tag(&self) -> Tag {
         tag(&self.header_key, self.next_number)
     }
 
     /// mk of the next message.
-    pub(super) fn message_key(&self) -> Secret<32> {
+    pub(crate) fn message_key(&self) -> Secret<32> {
         message_key(&self.chain_key)
     }
 
     /// Moves past the next message and returns its number. Its key is gone.
-    pub(super) fn advance(&mut self) -> u32 {
+    pub(crate) fn advance(&mut self) -> u32 {
         let number = self.next_number;
         self.chain_key = next_chain_key(&self.chain_key);
         self.next_number = number.saturating_add(1);
@@ -83,18 +84,18 @@ impl SendingChain {
 
 /// The chain on which the peer sends.
 #[derive(Serialize, Deserialize)]
-pub(super) struct ReceivingChain {
+pub(crate) struct ReceivingChain {
     /// HKr.
-    pub(super) header_key: Secret<32>,
+    pub(crate) header_key: Secret<32>,
     /// CKr.
-    pub(super) chain_key: Secret<32>,
+    pub(crate) chain_key: Secret<32>,
     /// Nr: the lowest number whose key has not been derived.
-    pub(super) next_number: u32,
+    pub(crate) next_number: u32,
 }
 
 /// Message keys from `chain_key` for the numbers from `first` to before `end`, and the chain key of `end`. The caller
 /// has bounded the range.
-pub(super) fn derive(chain_key: &Secret<32>, first: u32, end: u32) -> (Vec<(u32, Secret<32>)>, Secret<32>) {
+pub(crate) fn derive(chain_key: &Secret<32>, first: u32, end: u32) -> (Vec<(u32, Secret<32>)>, Secret<32>) {
     let mut chain_key = chain_key.clone();
     let mut keys = Vec::new();
     for number in first..end {
@@ -105,14 +106,14 @@ pub(super) fn derive(chain_key: &Secret<32>, first: u32, end: u32) -> (Vec<(u32,
 }
 
 /// RK', CK and NHK of a step.
-pub(super) struct Step {
-    pub(super) root: Secret<32>,
-    pub(super) chain_key: Secret<32>,
-    pub(super) next_header: Secret<32>,
+pub(crate) struct Step {
+    pub(crate) root: Secret<32>,
+    pub(crate) chain_key: Secret<32>,
+    pub(crate) next_header: Secret<32>,
 }
 
 /// step of B4. `epoch` and `post_quantum` belong to B8: 0 and none when nothing is mixed in.
-pub(super) fn step(root: &Secret<32>, shared: &Secret<32>, epoch: u32, post_quantum: Option<&Secret<32>>) -> Step {
+pub(crate) fn step(root: &Secret<32>, shared: &Secret<32>, epoch: u32, post_quantum: Option<&Secret<32>>) -> Step {
     let post_quantum = post_quantum.map_or(&[0; 32], Secret::as_bytes);
     let info: [u8; 20] = concat(&[label!("step"), &epoch.to_le_bytes()]);
     let material: Secret<96> = hkdf(root.as_bytes(), &[shared.as_bytes(), post_quantum], &info);
@@ -122,34 +123,54 @@ pub(super) fn step(root: &Secret<32>, shared: &Secret<32>, epoch: u32, post_quan
 }
 
 /// mk = HMAC(CK, 0x01).
-pub(super) fn message_key(chain_key: &Secret<32>) -> Secret<32> {
+pub(crate) fn message_key(chain_key: &Secret<32>) -> Secret<32> {
     hmac(chain_key.as_bytes(), &[0x01])
 }
 
 /// CK' = HMAC(CK, 0x02).
-pub(super) fn next_chain_key(chain_key: &Secret<32>) -> Secret<32> {
+pub(crate) fn next_chain_key(chain_key: &Secret<32>) -> Secret<32> {
     hmac(chain_key.as_bytes(), &[0x02])
 }
 
 /// tag_n = B3(HK, L("tag") || n, 16).
-pub(super) fn tag(header_key: &Secret<32>, number: u32) -> Tag {
+pub(crate) fn tag(header_key: &Secret<32>, number: u32) -> Tag {
     let input: [u8; 19] = concat(&[label!("tag"), &number.to_le_bytes()]);
     let hash = blake3::keyed_hash(header_key.as_bytes(), &input);
     Tag(Reader::new(hash.as_bytes()).array().unwrap_or([0; 16]))
 }
 
 /// Key and nonce of the header of message `number`.
-pub(super) fn header_key(header_key: &Secret<32>, number: u32) -> OneTimeKey {
+pub(crate) fn header_key(header_key: &Secret<32>, number: u32) -> OneTimeKey {
     OneTimeKey::new(&keyed_blake3(header_key.as_bytes(), &[label!("hdr"), &number.to_le_bytes()]))
 }
 
 /// Key and nonce of a message's body.
-pub(super) fn body_key(session_salt: &Secret<32>, message_key: &Secret<32>) -> OneTimeKey {
+pub(crate) fn body_key(session_salt: &Secret<32>, message_key: &Secret<32>) -> OneTimeKey {
     OneTimeKey::new(&hkdf(session_salt.as_bytes(), &[message_key.as_bytes()], label!("msg")))
 }
 
+/// Appends `header ciphertext 56 | body ciphertext` of the next message of `chain` to `out`; the body has a room of
+/// `room_bytes` for the records.
+pub(crate) fn seal_message(
+    chain: &SendingChain,
+    session_salt: &Secret<32>,
+    associated_data: &[u8],
+    records: &[Record],
+    room_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), RecordError> {
+    let start = out.len();
+    chain.header.write(out);
+    header_key(&chain.header_key, chain.next_number).seal(associated_data, out, start);
+    let body_start = out.len();
+    let body_associated_data = body_associated_data(associated_data, out.get(start..).unwrap_or_default());
+    record::encode_into(out, room_bytes, records)?;
+    body_key(session_salt, &chain.message_key()).seal(&body_associated_data, out, body_start);
+    Ok(())
+}
+
 /// What a body is bound to: all that its header is bound to, and the header's ciphertext.
-pub(super) fn body_associated_data(associated_data: &[u8], header_ciphertext: &[u8]) -> Vec<u8> {
+pub(crate) fn body_associated_data(associated_data: &[u8], header_ciphertext: &[u8]) -> Vec<u8> {
     [associated_data, header_ciphertext].concat()
 }
 

@@ -3,18 +3,23 @@
 //! First everything that the message would change is computed beside the session; only when the body has opened is
 //! it put in place. So a message that does not open changes nothing, and no copy of the session is made.
 
+use std::sync::OnceLock;
+
 use crate::handshake::OuterFirstContact;
 use crate::primitives::secret::Secret;
-use crate::primitives::x25519::agree;
+use crate::primitives::x25519::PublicKey;
 use crate::record::{self, Record};
 use crate::seal::{Class, HEADER_BYTES, OpenError, Parts, Tag};
 
 use super::chain::{self, Header, ReceivingChain, Step};
 use super::skipped::SkippedKey;
-use super::tags::{Position, WINDOW, Window, Windows};
+use super::tags::{Position, WINDOW, Windows};
 use super::{Role, Session, UNACKNOWLEDGED_MAX};
 
 /// What came of opening a message, and what has changed beside the session's own record.
+///
+/// Changes of the index are told once the caller has asked for all tags ([`Session::watched`]); before, it has none
+/// to keep up to date, and `unwatch` and `watch` tell nothing of the windows.
 pub struct Opened {
     /// What the message says.
     pub records: Vec<Record>,
@@ -42,7 +47,7 @@ enum Advance {
     Skipped,
     /// It moves the receiving chain, perhaps to a new one.
     Chain {
-        step: Option<Stepped>,
+        step: Option<Box<Stepped>>,
         /// Keys passed over in the chain it is in.
         passed: Vec<(u32, Secret<32>)>,
         number: u32,
@@ -55,7 +60,7 @@ enum Advance {
 struct Stepped {
     root: Secret<32>,
     next_header: Secret<32>,
-    peer_dh: [u8; 32],
+    peer_dh: PublicKey,
     /// Keys passed over at the end of the chain before.
     left: Vec<(u32, Secret<32>)>,
 }
@@ -93,11 +98,8 @@ impl Session {
 
     /// All tags to watch, for loading the index.
     pub fn watched(&self) -> impl Iterator<Item = (Tag, Position)> {
-        let windows: Vec<_> = match &self.windows {
-            Some(windows) => windows.watched().collect(),
-            None => self.derive_windows().watched().collect(),
-        };
-        windows.into_iter().chain(self.skipped.watched())
+        let derive = || Windows::derive(self.receiving.as_ref(), &self.next_receiving_header, self.chains_received);
+        self.windows.get_or_init(derive).watched().chain(self.skipped.watched())
     }
 
     /// Takes back the skipped keys stored beside the session's record, at most [`super::SKIPPED_MAX`]; those of other
@@ -166,7 +168,7 @@ impl Session {
         incoming: &Incoming<'_>,
     ) -> Option<(Advance, Secret<32>)> {
         let header = Header::open(&receiving.header_key, number, incoming.associated_data, incoming.header)?;
-        if header.dh != self.peer_dh {
+        if header.dh != *self.peer_dh.as_bytes() {
             return None;
         }
         plan_chain(&receiving.chain_key, receiving.next_number, number, None)
@@ -182,9 +184,10 @@ impl Session {
             return None;
         }
         let left = self.plan_left(header.previous_length)?;
-        let shared = agree(self.own_dh.as_ref()?, &header.dh)?;
+        let peer_dh = PublicKey::new(&header.dh);
+        let shared = peer_dh.agree(self.own_dh.as_ref()?)?;
         let Step { root, chain_key, next_header } = chain::step(&self.root, &shared, header.epoch, None);
-        plan_chain(&chain_key, 0, number, Some(Stepped { root, next_header, peer_dh: header.dh, left }))
+        plan_chain(&chain_key, 0, number, Some(Box::new(Stepped { root, next_header, peer_dh, left })))
     }
 
     /// Keys from Nr to before `previous_length` of the chain that the peer has ended.
@@ -195,10 +198,6 @@ impl Session {
             return None;
         }
         Some(chain::derive(&receiving.chain_key, first, previous_length).0)
-    }
-
-    fn derive_windows(&self) -> Windows {
-        Windows::derive(self.receiving.as_ref(), &self.next_receiving_header, self.chains_received)
     }
 
     fn apply_skipped(&mut self, position: Position, records: Vec<Record>) -> Opened {
@@ -212,7 +211,7 @@ fn plan_chain(
     chain_key: &Secret<32>,
     next_number: u32,
     number: u32,
-    step: Option<Stepped>,
+    step: Option<Box<Stepped>>,
 ) -> Option<(Advance, Secret<32>)> {
     let steps = number.checked_sub(next_number)?;
     if steps > UNACKNOWLEDGED_MAX {
@@ -228,14 +227,14 @@ fn plan_chain(
 /// Puts a plan in place and notes what changes in the index and in the stored keys.
 struct Changes<'a> {
     session: &'a mut Session,
-    windows: Windows,
+    /// Absent as long as nobody has asked for the tags: then no index needs to hear of changes.
+    windows: Option<Windows>,
     now_unix_ms: u64,
     opened: Opened,
 }
 
 impl<'a> Changes<'a> {
     fn new(session: &'a mut Session, now_unix_ms: u64) -> Self {
-        let windows = session.windows.take().unwrap_or_else(|| session.derive_windows());
         let opened = Opened {
             records: Vec::new(),
             unwatch: Vec::new(),
@@ -243,52 +242,50 @@ impl<'a> Changes<'a> {
             skipped_added: Vec::new(),
             skipped_removed: Vec::new(),
         };
-        Self { session, windows, now_unix_ms, opened }
+        Self { windows: session.windows.take(), session, now_unix_ms, opened }
     }
 
     /// To the peer's next chain: what it left behind is skipped, what it never sent is no longer watched, and a new
     /// next chain is.
-    fn step(&mut self, step: Stepped) {
-        let Stepped { root, next_header, peer_dh, left } = step;
+    fn step(&mut self, step: Box<Stepped>) {
+        let Stepped { root, next_header, peer_dh, left } = *step;
+        self.skip(left);
         let session = &mut *self.session;
-        let ended = session.chains_received.saturating_sub(1);
         session.chains_received = session.chains_received.saturating_add(1);
         session.root = root;
         session.peer_dh = peer_dh;
         session.own_dh = None;
         let header_key = core::mem::replace(&mut session.next_receiving_header, next_header);
-        let next = Window::new(&session.next_receiving_header, session.chains_received, 0);
         // The chain key is set by `pass`, which always follows.
         session.receiving = Some(ReceivingChain { header_key, chain_key: Secret::new([0; 32]), next_number: 0 });
-        self.opened.watch.extend(next.watched());
-        let current = core::mem::replace(&mut self.windows.next, next);
-        if let Some(mut old) = self.windows.current.replace(current) {
-            let tags = left.last().map_or_else(Vec::new, |(last, _)| old.pass(last.saturating_add(1)));
-            self.skip(ended, left, tags);
-            self.opened.unwatch.extend(old.into_tags());
+        if let Some(windows) = &mut self.windows {
+            let ended = windows.step(&session.next_receiving_header, session.chains_received);
+            let skipped = self.opened.skipped_added.len();
+            self.opened.unwatch.extend(ended.skip(skipped));
+            self.opened.watch.extend(windows.next.watched());
         }
     }
 
     /// Past message `number` of the current chain, whose numbers before it are skipped.
     fn pass(&mut self, passed: Vec<(u32, Secret<32>)>, number: u32, next_number: u32, chain_key: Secret<32>) {
-        let chain = self.session.chains_received.saturating_sub(1);
-        let (Some(receiving), Some(window)) = (&mut self.session.receiving, &mut self.windows.current) else { return };
+        self.skip(passed);
+        let Some(receiving) = &mut self.session.receiving else { return };
         receiving.chain_key = chain_key;
         receiving.next_number = next_number;
-        let mut tags = window.pass(next_number);
-        debug_assert_eq!(tags.len(), passed.len().saturating_add(1), "the window starts at the chain's next number");
-        debug_assert_eq!(passed.last().map_or(number, |(last, _)| last.saturating_add(1)), number);
-        self.opened.unwatch.extend(tags.pop());
-        self.opened.watch.extend(window.refill(&receiving.header_key));
-        self.skip(chain, passed, tags);
+        if let Some(window) = self.windows.as_mut().and_then(|windows| windows.current.as_mut()) {
+            self.opened.unwatch.extend(window.tag(number));
+            self.opened.watch.extend(window.move_to(&receiving.header_key, next_number));
+        }
     }
 
-    fn skip(&mut self, chain: u32, keys: Vec<(u32, Secret<32>)>, tags: Vec<Tag>) {
-        let (id, now) = (self.session.id, self.now_unix_ms);
-        let skipped = keys
-            .into_iter()
-            .zip(tags)
-            .map(|((number, key), tag)| SkippedKey::new(id, Position { chain, number }, tag, key, now));
+    /// Keys of the current chain become skipped ones; their tags stay watched.
+    fn skip(&mut self, keys: Vec<(u32, Secret<32>)>) {
+        let Some(receiving) = &self.session.receiving else { return };
+        let (id, chain) = (self.session.id, self.session.chains_received.saturating_sub(1));
+        let skipped = keys.into_iter().map(|(number, key)| {
+            let tag = chain::tag(&receiving.header_key, number);
+            SkippedKey::new(id, Position { chain, number }, tag, key, self.now_unix_ms)
+        });
         self.opened.skipped_added.extend(skipped);
     }
 
@@ -297,7 +294,7 @@ impl<'a> Changes<'a> {
         self.opened.unwatch.extend(&dropped);
         self.opened.skipped_removed = dropped;
         self.opened.records = records;
-        self.session.windows = Some(self.windows);
+        self.session.windows = self.windows.map(OnceLock::from).unwrap_or_default();
         self.opened
     }
 }

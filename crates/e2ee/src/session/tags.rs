@@ -49,28 +49,24 @@ impl Window {
         u32::try_from(self.tags.len()).unwrap_or(WINDOW)
     }
 
-    /// Moves the start to `first`. Returns the tags of the numbers passed, in order.
-    pub(super) fn pass(&mut self, first: u32) -> Vec<Tag> {
-        let count = first.saturating_sub(self.first).min(self.len());
-        self.first = first;
-        self.tags.drain(..count as usize).collect()
+    /// The tag of `number`, if it is in the window.
+    pub(super) fn tag(&self, number: u32) -> Option<Tag> {
+        self.tags.get(number.checked_sub(self.first)? as usize).copied()
     }
 
-    /// Derives as many tags at the end as were passed; returns them.
-    pub(super) fn refill(&mut self, header_key: &Secret<32>) -> Vec<(Tag, Position)> {
+    /// Moves the start forward to `first` and derives as many tags at the end as were passed; returns these.
+    pub(super) fn move_to(&mut self, header_key: &Secret<32>, first: u32) -> impl Iterator<Item = (Tag, Position)> {
+        let passed = first.saturating_sub(self.first).min(self.len());
+        self.tags.drain(..passed as usize);
+        self.first = first.max(self.first);
         let kept = self.tags.len();
         self.fill(header_key);
-        self.watched().skip(kept).collect()
+        self.watched().skip(kept)
     }
 
     pub(super) fn watched(&self) -> impl Iterator<Item = (Tag, Position)> {
         let chain = self.chain;
         self.tags.iter().zip(self.first..=u32::MAX).map(move |(tag, number)| (*tag, Position { chain, number }))
-    }
-
-    /// All its tags.
-    pub(super) fn into_tags(self) -> impl Iterator<Item = Tag> {
-        self.tags.into_iter()
     }
 }
 
@@ -86,6 +82,14 @@ impl Windows {
         let current = receiving
             .map(|receiving| Window::new(&receiving.header_key, chains.saturating_sub(1), receiving.next_number));
         Self { current, next: Window::new(next_header, chains, 0) }
+    }
+
+    /// The next chain becomes the current one, of `chains`; after it comes one with header key `next_header`. Returns
+    /// the tags of the chain that was current, in order.
+    pub(super) fn step(&mut self, next_header: &Secret<32>, chains: u32) -> impl Iterator<Item = Tag> + use<> {
+        let current = core::mem::replace(&mut self.next, Window::new(next_header, chains, 0));
+        let ended = self.current.replace(current);
+        ended.into_iter().flat_map(|window| window.tags)
     }
 
     pub(super) fn watched(&self) -> impl Iterator<Item = (Tag, Position)> {

@@ -1,0 +1,8 @@
+//! Behaviour of the whole crate, as a peer or an attacker would meet it.
+
+mod bundles;
+mod conversation;
+mod first_contacts;
+mod records;
+pub(crate) mod world;
+mod wycheproof;
