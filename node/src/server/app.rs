@@ -1,0 +1,109 @@
+//! What every route knows, and the turns by which requests are let in.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use starling_api::event::SEQ_HEADER;
+use starling_api::{ApiError, Code};
+use starling_messenger::turn::{Command, Reply};
+use starling_wire::network::NetworkParameters;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Fault;
+use super::auth::Guard;
+use super::{Serving, events, fault};
+use crate::core::Node;
+
+/// Requests that are worked on at a time: fewer than the core's lane holds, so that the API alone never
+/// fills it.
+const REQUESTS_MAX: usize = 48;
+/// How long a request waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request may take then.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What every route knows.
+pub(crate) struct App {
+    pub(crate) node: Node,
+    pub(crate) network: NetworkParameters,
+    pub(crate) storage_limit_bytes: u64,
+    pub(crate) url: String,
+    pub(crate) started: Instant,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) event_streams: Arc<Semaphore>,
+    guard: Guard,
+    turns: Semaphore,
+}
+
+impl App {
+    pub(crate) fn new(serving: Serving, shutdown: CancellationToken) -> Arc<Self> {
+        let Serving { node, network, storage_limit_bytes, url, token } = serving;
+        Arc::new(Self {
+            node,
+            network,
+            storage_limit_bytes,
+            url,
+            started: Instant::now(),
+            shutdown,
+            event_streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
+            guard: Guard::new(&token),
+            turns: Semaphore::new(REQUESTS_MAX),
+        })
+    }
+
+    /// Asks the core; a refusal becomes an error.
+    pub(crate) async fn ask(&self, command: Command) -> Result<Reply, Fault> {
+        match self.node.command(command).await {
+            Ok(Reply::Refused(error)) => Err(fault::command(&error).into()),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(fault::unavailable(&error).into()),
+        }
+    }
+
+    /// Whether the vault is open.
+    pub(crate) fn check_open(&self) -> Result<(), Fault> {
+        self.node.reader().map(drop).map_err(|error| fault::unavailable(&error).into())
+    }
+
+    /// Number of the newest event, if the vault is open.
+    fn newest_event(&self) -> Option<u64> {
+        self.node.reader().ok()?;
+        let newest = *self.node.watch_events().borrow();
+        Some(newest)
+    }
+}
+
+/// Lets a request through: who asks is checked first, then it waits for its turn and has a limited time.
+pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if let Err(error) = app.guard.admit(request.method(), request.uri(), request.headers()) {
+        return Fault::from(error).into_response();
+    }
+    // Taken before anything is read: who follows the events from here misses nothing of what was read.
+    let seq = (request.method() == Method::GET).then(|| app.newest_event()).flatten();
+    let mut response =
+        if request.uri().path() == events::PATH { next.run(request).await } else { in_turn(&app, request, next).await };
+    if let Some(seq) = seq {
+        response.headers_mut().insert(SEQ_HEADER, HeaderValue::from(seq));
+    }
+    response
+}
+
+async fn in_turn(app: &App, request: Request, next: Next) -> Response {
+    let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, app.turns.acquire()).await else {
+        return Fault::from(fault::slow_down()).into_response();
+    };
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let error =
+                ApiError::new(Code::TimedOut, "The node did not answer in time. What was asked may still happen.")
+                    .hint("A send under the same client_id is safe to repeat.");
+            Fault::from(error).into_response()
+        }
+    }
+}

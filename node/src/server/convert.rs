@@ -1,0 +1,429 @@
+//! The core's views, as the API's types.
+
+use data_encoding::HEXLOWER;
+use starling_api::event::{
+    ContactRemovedData, EventBody, MessageStateData, NodePeersData, NodeReachData, NodeStateData, NodeWarningData,
+};
+use starling_api::message::{
+    Message, MessageState, QueuedReason, SenderClock, StateName, TraceLine, TraceStep, Writer,
+};
+use starling_api::people::{Contact, ContactState, Invite, InviteState, Request};
+use starling_api::{ContactId, Event, InviteId, MessageId, RequestId, Time, node};
+use starling_messenger::turn::ContactNumber;
+use starling_messenger::view;
+
+use crate::core::event_log::{Happening, LoggedEvent};
+use crate::core::handle;
+
+/// A message that came so long before it was written has a wrong clock behind it, ms.
+const CLOCK_SLACK_MS: u64 = 120_000;
+
+pub(crate) fn node_state(state: handle::NodeState) -> node::NodeState {
+    match state {
+        handle::NodeState::Starting => node::NodeState::Starting,
+        handle::NodeState::Locked => node::NodeState::Locked,
+        handle::NodeState::Joining => node::NodeState::Joining,
+        handle::NodeState::Alone => node::NodeState::Alone,
+        handle::NodeState::Online => node::NodeState::Online,
+        handle::NodeState::Stopping => node::NodeState::Stopping,
+    }
+}
+
+pub(crate) fn reach(reach: handle::Reach) -> node::Reach {
+    match reach {
+        handle::Reach::Direct => node::Reach::Direct,
+        handle::Reach::OutgoingOnly => node::Reach::OutgoingOnly,
+        handle::Reach::Unknown => node::Reach::Unknown,
+    }
+}
+
+pub(crate) fn protected(protection: handle::Protection) -> node::Protected {
+    match protection {
+        handle::Protection::Keyfile => node::Protected::Keyfile,
+        handle::Protection::Passphrase => node::Protected::Passphrase,
+    }
+}
+
+pub(crate) fn peer(view: handle::PeerView) -> node::Peer {
+    let handle::PeerView { peer, address, outbound, held, in_shard, ping_ms } = view;
+    node::Peer { peer, address, outbound, held, in_shard, ping_ms }
+}
+
+pub(crate) fn contact_id(number: ContactNumber) -> ContactId {
+    ContactId::new(number.0)
+}
+
+/// A key, as 64 hex digits.
+pub(crate) fn key(key: &[u8; 32]) -> String {
+    HEXLOWER.encode(key)
+}
+
+pub(crate) fn contact(view: &view::ContactView) -> Contact {
+    let id = contact_id(view.number);
+    Contact {
+        id,
+        name: view.name.clone(),
+        state: match view.state {
+            view::ContactState::WaitingForKeys => ContactState::WaitingForKeys,
+            view::ContactState::Ready => ContactState::Ready,
+            view::ContactState::Blocked => ContactState::Blocked,
+        },
+        conversation: id.conversation(),
+        account: key(&view.account),
+        added: Time(view.added_unix_ms),
+        last_heard: view.last_heard_unix_ms.map(Time),
+        last_activity: Time(view.last_activity_unix_ms),
+    }
+}
+
+pub(crate) fn invite(view: &view::InviteView, reach: node::Reach) -> Invite {
+    let (state, used_by) = match view.state {
+        view::InviteState::Open => (InviteState::Open, None),
+        view::InviteState::Used(contact) => (InviteState::Used, Some(contact_id(contact))),
+        view::InviteState::Revoked => (InviteState::Revoked, None),
+        view::InviteState::Expired => (InviteState::Expired, None),
+    };
+    Invite {
+        id: InviteId::new(view.number.0),
+        link: view.link.clone(),
+        bytes: view.bytes,
+        for_name: view.label.clone(),
+        expires: Time(view.expires_unix_ms),
+        reach,
+        state,
+        used_by,
+    }
+}
+
+pub(crate) fn request(view: &view::RequestView) -> Request {
+    Request {
+        id: RequestId::new(view.number.0),
+        name: view.name.clone(),
+        account: key(&view.account),
+        text: view.text.clone(),
+        received: Time(view.received_unix_ms),
+    }
+}
+
+pub(crate) fn reason(reason: view::QueuedReason) -> QueuedReason {
+    match reason {
+        view::QueuedReason::NoPeers => QueuedReason::NoPeers,
+        view::QueuedReason::WaitingForKeys => QueuedReason::WaitingForKeys,
+        view::QueuedReason::Stamping => QueuedReason::Stamping,
+        view::QueuedReason::Clock => QueuedReason::Clock,
+        view::QueuedReason::Unanswered => QueuedReason::Unanswered,
+    }
+}
+
+pub(crate) fn message_state(state: &view::DeliveryState) -> MessageState {
+    MessageState {
+        name: match state.stage {
+            view::DeliveryStage::Queued => StateName::Queued,
+            view::DeliveryStage::Sent => StateName::Sent,
+            view::DeliveryStage::Held => StateName::Held,
+            view::DeliveryStage::Delivered => StateName::Delivered,
+            view::DeliveryStage::Expired => StateName::Expired,
+        },
+        since: Time(state.since_unix_ms),
+        held_by: state.held_by,
+        neighbours: state.neighbours,
+        until: state.until_unix_ms.map(Time),
+        reason: state.reason.map(reason),
+        attempts: state.attempts,
+    }
+}
+
+pub(crate) fn message(view: &view::MessageView) -> Message {
+    let contact = contact_id(view.contact);
+    let ahead = view.received_unix_ms.is_some_and(|at| view.created_unix_ms > at.saturating_add(CLOCK_SLACK_MS));
+    Message {
+        id: MessageId::new(view.number.0),
+        conversation: contact.conversation(),
+        client_id: view.client_id.map(uuid_text),
+        from: if view.own { Writer::Me } else { Writer::Contact(contact) },
+        text: match &view.body {
+            view::MessageBody::Text(text) => Some(text.clone()),
+            view::MessageBody::Unknown { .. } => None,
+        },
+        created: Time(view.created_unix_ms),
+        received: view.received_unix_ms.map(Time),
+        sender_clock: if ahead { SenderClock::Ahead } else { SenderClock::Ok },
+        state: message_state(&view.state),
+        reply_to: view.reply_to.map(|number| MessageId::new(number.0)),
+        attachments: Vec::new(),
+        expires: None,
+    }
+}
+
+pub(crate) fn trace_line(line: &view::TraceLine) -> TraceLine {
+    use view::TraceStep as Step;
+    let step = match line.step {
+        Step::Queued => TraceStep::Queued,
+        Step::Waiting(_) => TraceStep::Waiting,
+        Step::Sealed { .. } => TraceStep::Sealed,
+        Step::Stamped { .. } => TraceStep::Stamped,
+        Step::Pushed => TraceStep::Pushed,
+        Step::Taken => TraceStep::Taken,
+        Step::NotTaken => TraceStep::NotTaken,
+        Step::CameBack => TraceStep::CameBack,
+        Step::Held { .. } => TraceStep::Held,
+        Step::PushedAgain => TraceStep::PushedAgain,
+        Step::SealedAgain => TraceStep::SealedAgain,
+        Step::Delivered => TraceStep::Delivered,
+        Step::Expired => TraceStep::Expired,
+        Step::NextTry { .. } => TraceStep::NextTry,
+    };
+    let mut shown = TraceLine {
+        time: Time(line.at_unix_ms),
+        step,
+        reason: None,
+        bytes: None,
+        took_ms: None,
+        held_by: None,
+        neighbours: None,
+        next_try: None,
+    };
+    match line.step {
+        Step::Waiting(why) => shown.reason = Some(reason(why)),
+        Step::Sealed { bytes } => shown.bytes = Some(bytes),
+        Step::Stamped { took_ms } => shown.took_ms = Some(took_ms),
+        Step::Held { by, of } => (shown.held_by, shown.neighbours) = (Some(by), Some(of)),
+        Step::NextTry { at_unix_ms } => shown.next_try = Some(Time(at_unix_ms)),
+        _ => {}
+    }
+    shown
+}
+
+/// An event of the log, with its number. `now_reach` is shown with invites: it says whether they work now.
+pub(crate) fn event(seq: u64, logged: &LoggedEvent, now_reach: node::Reach) -> Event {
+    let body = match &logged.happening {
+        Happening::Core(event) => core_event(event, now_reach),
+        Happening::State(state) => EventBody::NodeState(NodeStateData { state: node_state(*state) }),
+        Happening::Peers { connected, in_shard } => {
+            EventBody::NodePeers(NodePeersData { connected: *connected, in_shard: *in_shard })
+        }
+        Happening::Reach(new) => EventBody::NodeReach(NodeReachData { reach: reach(*new) }),
+    };
+    Event { seq, time: Time(logged.at_unix_ms), body }
+}
+
+fn core_event(event: &view::Event, now_reach: node::Reach) -> EventBody {
+    match event {
+        view::Event::ContactAdded(view) => EventBody::ContactAdded(contact(view)),
+        view::Event::ContactReady(view) => EventBody::ContactReady(contact(view)),
+        view::Event::ContactChanged(view) => EventBody::ContactChanged(contact(view)),
+        view::Event::ContactRemoved(number) => {
+            EventBody::ContactRemoved(ContactRemovedData { id: contact_id(*number) })
+        }
+        view::Event::ContactRequested(view) => EventBody::ContactRequested(request(view)),
+        view::Event::InviteCreated(view) => EventBody::InviteCreated(invite(view, now_reach)),
+        view::Event::InviteUsed(view) => EventBody::InviteUsed(invite(view, now_reach)),
+        view::Event::InviteExpired(view) => EventBody::InviteExpired(invite(view, now_reach)),
+        view::Event::MessageReceived(view) => EventBody::MessageReceived(message(view)),
+        view::Event::MessageState { number, contact, state } => EventBody::MessageState(MessageStateData {
+            id: MessageId::new(number.0),
+            conversation: contact_id(*contact).conversation(),
+            state: message_state(state),
+        }),
+        view::Event::Warning { code, active } => {
+            EventBody::NodeWarning(NodeWarningData { code: code.clone(), active: *active })
+        }
+    }
+}
+
+/// Sixteen bytes as a UUID. RFC 9562, section 4.
+fn uuid_text(bytes: [u8; 16]) -> String {
+    let mut text = HEXLOWER.encode(&bytes);
+    for place in [20, 16, 12, 8] {
+        text.insert(place, '-');
+    }
+    text
+}
+
+/// A UUID as sixteen bytes: 32 hex digits, with or without the four hyphens.
+pub(crate) fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
+    let plain: String = match text.len() {
+        32 => text.to_owned(),
+        36 => {
+            let hyphens_stand =
+                text.bytes().enumerate().all(|(at, byte)| (byte == b'-') == [8, 13, 18, 23].contains(&at));
+            hyphens_stand.then(|| text.replace('-', ""))?
+        }
+        _ => return None,
+    };
+    data_encoding::HEXLOWER_PERMISSIVE.decode(plain.as_bytes()).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_api::ConversationId;
+    use starling_messenger::turn::{InviteNumber, MessageNumber, RequestNumber};
+
+    use super::*;
+
+    fn state(stage: view::DeliveryStage) -> view::DeliveryState {
+        view::DeliveryState {
+            stage,
+            since_unix_ms: 1_000,
+            held_by: 7,
+            neighbours: 9,
+            until_unix_ms: Some(3_600_000),
+            reason: None,
+            attempts: 2,
+        }
+    }
+
+    fn own() -> view::MessageView {
+        view::MessageView {
+            number: MessageNumber(33),
+            contact: ContactNumber(5),
+            own: true,
+            sequence: 0,
+            body: view::MessageBody::Text("hi".to_owned()),
+            created_unix_ms: 500_000,
+            received_unix_ms: None,
+            reply_to: Some(MessageNumber(1)),
+            client_id: Some([0xAB; 16]),
+            state: state(view::DeliveryStage::Held),
+        }
+    }
+
+    #[test]
+    fn an_own_message_says_where_it_is_and_until_when_it_is_kept() {
+        let message = message(&own());
+        assert_eq!((message.id.to_string(), message.conversation), ("m_11".to_owned(), ConversationId::new(5)));
+        assert_eq!(message.client_id.as_deref(), Some("abababab-abab-abab-abab-abababababab"));
+        assert_eq!((message.from, message.text.as_deref(), message.received), (Writer::Me, Some("hi"), None));
+        assert_eq!(message.reply_to, Some(MessageId::new(1)));
+        let state = message.state;
+        assert_eq!((state.name, state.held_by, state.neighbours, state.attempts), (StateName::Held, 7, 9, 2));
+        assert_eq!((state.since, state.until, state.reason), (Time(1_000), Some(Time(3_600_000)), None));
+    }
+
+    #[test]
+    fn a_received_message_tells_of_a_clock_that_is_ahead() {
+        let received = |received_unix_ms| view::MessageView {
+            own: false,
+            client_id: None,
+            received_unix_ms: Some(received_unix_ms),
+            ..own()
+        };
+        let late = message(&received(500_000 - CLOCK_SLACK_MS));
+        assert_eq!((late.from, late.sender_clock), (Writer::Contact(ContactId::new(5)), SenderClock::Ok));
+        assert_eq!(message(&received(499_999 - CLOCK_SLACK_MS)).sender_clock, SenderClock::Ahead);
+        assert_eq!(message(&own()).sender_clock, SenderClock::Ok);
+    }
+
+    #[test]
+    fn content_of_a_newer_version_has_no_text() {
+        let body = view::MessageBody::Unknown { kind: 900, bytes: vec![1] };
+        assert_eq!(message(&view::MessageView { body, ..own() }).text, None);
+    }
+
+    #[test]
+    fn states_and_reasons_have_the_words_of_the_specification() {
+        use view::{DeliveryStage as Stage, QueuedReason as Why};
+        let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
+        let stages = [Stage::Queued, Stage::Sent, Stage::Held, Stage::Delivered, Stage::Expired];
+        let names = stages.map(|stage| word(serde_json::to_value(message_state(&state(stage)).name).unwrap()));
+        assert_eq!(names, ["queued", "sent", "held", "delivered", "expired"]);
+        let reasons = [Why::NoPeers, Why::WaitingForKeys, Why::Stamping, Why::Clock, Why::Unanswered];
+        let names = reasons.map(|why| word(serde_json::to_value(reason(why)).unwrap()));
+        assert_eq!(names, ["no_peers", "waiting_for_keys", "stamping", "clock", "unanswered"]);
+    }
+
+    #[test]
+    fn every_step_of_a_life_keeps_its_numbers() {
+        use view::TraceStep as Step;
+        let line = |step| trace_line(&view::TraceLine { at_unix_ms: 7, step });
+        let waiting = line(Step::Waiting(view::QueuedReason::NoPeers));
+        assert_eq!(
+            (waiting.time, waiting.step, waiting.reason),
+            (Time(7), TraceStep::Waiting, Some(QueuedReason::NoPeers))
+        );
+        assert_eq!(line(Step::Sealed { bytes: 2_048 }).bytes, Some(2_048));
+        assert_eq!(line(Step::Stamped { took_ms: 210 }).took_ms, Some(210));
+        let held = line(Step::Held { by: 7, of: 9 });
+        assert_eq!((held.held_by, held.neighbours), (Some(7), Some(9)));
+        assert_eq!(line(Step::NextTry { at_unix_ms: 9 }).next_try, Some(Time(9)));
+        assert_eq!(line(Step::CameBack).step, TraceStep::CameBack);
+    }
+
+    #[test]
+    fn events_of_the_core_and_of_the_daemon_get_their_types() {
+        let contact = view::ContactView {
+            number: ContactNumber(5),
+            name: "Ana".to_owned(),
+            state: view::ContactState::Ready,
+            account: [1; 32],
+            added_unix_ms: 0,
+            last_heard_unix_ms: None,
+            last_activity_unix_ms: 0,
+        };
+        let invite = view::InviteView {
+            number: InviteNumber(1),
+            label: None,
+            link: String::new(),
+            bytes: 0,
+            expires_unix_ms: 0,
+            state: view::InviteState::Used(ContactNumber(5)),
+        };
+        let request = view::RequestView {
+            number: RequestNumber(1),
+            name: "Zoe".to_owned(),
+            account: [2; 32],
+            text: None,
+            received_unix_ms: 0,
+        };
+        let delivered = state(view::DeliveryStage::Delivered);
+        let core = |event| Happening::Core(event);
+        let table = [
+            (core(view::Event::ContactAdded(contact.clone())), "contact.added"),
+            (core(view::Event::ContactReady(contact.clone())), "contact.ready"),
+            (core(view::Event::ContactChanged(contact)), "contact.changed"),
+            (core(view::Event::ContactRemoved(ContactNumber(5))), "contact.removed"),
+            (core(view::Event::ContactRequested(request)), "contact.requested"),
+            (core(view::Event::InviteCreated(invite.clone())), "invite.created"),
+            (core(view::Event::InviteUsed(invite.clone())), "invite.used"),
+            (core(view::Event::InviteExpired(invite)), "invite.expired"),
+            (core(view::Event::MessageReceived(own())), "message.received"),
+            (
+                core(view::Event::MessageState {
+                    number: MessageNumber(1),
+                    contact: ContactNumber(5),
+                    state: delivered,
+                }),
+                "message.state",
+            ),
+            (core(view::Event::Warning { code: "disk".to_owned(), active: true }), "node.warning"),
+            (Happening::State(handle::NodeState::Alone), "node.state"),
+            (Happening::Peers { connected: 1, in_shard: 1 }, "node.peers"),
+            (Happening::Reach(handle::Reach::Direct), "node.reach"),
+        ];
+        for (happening, name) in table {
+            let event = event(9, &LoggedEvent { at_unix_ms: 5, happening }, node::Reach::Direct);
+            assert_eq!((event.seq, event.time, event.body.type_name()), (9, Time(5), name));
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_is_a_uuid_with_or_without_hyphens() {
+        let bytes = Some([0xAB; 16]);
+        for text in ["abababab-abab-abab-abab-abababababab", "ABABABAB-ABAB-ABAB-ABAB-ABABABABABAB", &"ab".repeat(16)] {
+            assert_eq!(uuid_bytes(text), bytes, "{text}");
+        }
+        for text in [
+            "",
+            "ab",
+            "abababab-abab-abab-abab-ababababab",
+            "ababababaabab-abab-abab-abababababab",
+            &"ag".repeat(16),
+            &"-".repeat(36),
+            &"ü".repeat(16),
+        ] {
+            assert_eq!(uuid_bytes(text), None, "{text}");
+        }
+    }
+}

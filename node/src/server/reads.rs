@@ -1,0 +1,89 @@
+//! Reads beside the core: history and events come straight from the vault, on threads that may block.
+
+use starling_api::{ApiError, Code};
+use starling_messenger::turn::{CommandError, ContactNumber, MessageNumber};
+use starling_messenger::view::{MessageView, TraceLine};
+use starling_store::reader::{Reader, StoredEvent};
+use starling_store::vault::VaultError;
+
+use super::app::App;
+use super::fault;
+use crate::core::event_log::LoggedEvent;
+
+/// Runs `read` on a thread that may block.
+async fn on_disk<T: Send + 'static>(
+    app: &App,
+    read: impl FnOnce(&Reader) -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let reader = app.node.reader().map_err(|error| fault::unavailable(&error))?;
+    match tokio::task::spawn_blocking(move || read(&reader)).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(fault::internal("a read did not end")),
+    }
+}
+
+fn failed(error: &VaultError) -> ApiError {
+    tracing::error!(%error, "the vault could not be read");
+    ApiError::new(Code::VaultFailed, format!("The vault could not be read: {error}."))
+        .hint("Stop the node and look at its disk: starling stop")
+}
+
+/// The newest `limit` messages of a conversation that came before `before`, newest first, and whether there
+/// are older ones.
+pub(crate) async fn newest_messages(
+    app: &App,
+    contact: ContactNumber,
+    before: Option<MessageNumber>,
+    limit: usize,
+) -> Result<(Vec<MessageView>, bool), ApiError> {
+    let page = on_disk(app, move |reader| reader.history(contact, before, limit)).await?;
+    if page.damaged > 0 {
+        tracing::error!(damaged = page.damaged, "messages of a conversation cannot be read");
+    }
+    Ok((page.messages.into_iter().map(|record| record.message).collect(), page.more))
+}
+
+/// One message.
+pub(crate) async fn message(app: &App, number: MessageNumber) -> Result<MessageView, ApiError> {
+    let record = on_disk(app, move |reader| reader.message(number)).await?;
+    record.map(|record| record.message).ok_or_else(|| fault::command(&CommandError::NoSuchMessage))
+}
+
+/// The life of a message that is final; nothing of one that was received.
+pub(crate) async fn trace(app: &App, number: MessageNumber) -> Result<Vec<TraceLine>, ApiError> {
+    let record = on_disk(app, move |reader| reader.trace(number)).await?;
+    Ok(record.map(|record| record.lines).unwrap_or_default())
+}
+
+/// A piece of the event log.
+pub(crate) struct EventBatch {
+    /// Number of the first event that is kept after the one that was asked for.
+    pub(crate) first: Option<u64>,
+    /// Number of the newest event before this piece was read; 0 if there never was one.
+    pub(crate) newest: u64,
+    /// Events, in the order of their numbers.
+    pub(crate) events: Vec<(u64, LoggedEvent)>,
+    /// Number of the last event that was read, whether it could be decoded or not.
+    pub(crate) read_to: Option<u64>,
+}
+
+/// At most `limit` events after number `after`.
+pub(crate) async fn events(reader: Reader, after: u64, limit: usize) -> Result<EventBatch, ApiError> {
+    let read = tokio::task::spawn_blocking(move || read_events(&reader, after, limit)).await;
+    read.unwrap_or_else(|_| Err(fault::internal("the event log")))
+}
+
+fn read_events(reader: &Reader, after: u64, limit: usize) -> Result<EventBatch, ApiError> {
+    let page = reader.events_since(after, limit).map_err(|error| failed(&error))?;
+    let first = page.events.first().map(|stored| stored.seq);
+    let read_to = page.events.last().map(|stored| stored.seq);
+    let decode = |stored: StoredEvent| match LoggedEvent::decode(&stored.event.bytes) {
+        Ok(event) => Some((stored.seq, event)),
+        Err(error) => {
+            tracing::error!(%error, seq = stored.seq, "an event of the log cannot be read");
+            None
+        }
+    };
+    Ok(EventBatch { first, newest: page.newest, events: page.events.into_iter().filter_map(decode).collect(), read_to })
+}

@@ -1,0 +1,122 @@
+//! Conversations, messages and their life.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use starling_api::message::{Conversation, Conversations, Messages, MessagesQuery, SendMessage, Trace};
+use starling_api::{MessageId, Time};
+use starling_messenger::conversation::arrange;
+use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, Reply};
+use starling_messenger::view::MessageView;
+
+use super::people::{all_contacts, find_contact};
+use crate::server::answer::{Answer, Json, Parameters, PathId, created, ok};
+use crate::server::app::App;
+use crate::server::{convert, fault, reads};
+
+/// Messages in an answer, unless told otherwise.
+const MESSAGES: u32 = 50;
+/// Messages in an answer at most.
+const MESSAGES_MAX: u32 = 500;
+
+pub(crate) async fn conversations(State(app): State<Arc<App>>) -> Answer {
+    let mut conversations = Vec::new();
+    for contact in all_contacts(&app).await? {
+        let (newest, _) = reads::newest_messages(&app, contact.number, None, 1).await?;
+        let contact = convert::contact(&contact);
+        let last_message = newest.first().map(convert::message);
+        conversations.push(Conversation { id: contact.conversation, contact, last_message });
+    }
+    ok(Conversations { conversations })
+}
+
+pub(crate) async fn messages(
+    State(app): State<Arc<App>>,
+    PathId(id): PathId<'c'>,
+    Parameters(query): Parameters<MessagesQuery>,
+) -> Answer {
+    let limit = query.limit.unwrap_or(MESSAGES);
+    if !(1..=MESSAGES_MAX).contains(&limit) {
+        return Err(fault::bad_field("limit", format!("limit is 1 to {MESSAGES_MAX}.")).into());
+    }
+    let contact = ContactNumber(id.0);
+    let before = query.before.map(|id| MessageNumber(id.0));
+    let (mut messages, more) = reads::newest_messages(&app, contact, before, limit as usize).await?;
+    // History outlives its contact, so only a conversation that has neither is unknown.
+    if messages.is_empty() && find_contact(&app, contact).await?.is_none() {
+        return Err(fault::command(&CommandError::NoSuchContact).into());
+    }
+    let mut earlier = messages.iter().map(|message| message.number).min().filter(|_| more);
+    if let Some(since) = query.since {
+        let found = messages.len();
+        messages.retain(|message| came_at(message) >= since);
+        if messages.len() < found {
+            earlier = None;
+        }
+    }
+    arrange(&mut messages);
+    ok(Messages {
+        conversation: id,
+        messages: messages.iter().map(convert::message).collect(),
+        before: earlier.map(|number| MessageId::new(number.0)),
+    })
+}
+
+/// When a message came to be known on this computer.
+fn came_at(message: &MessageView) -> Time {
+    Time(message.received_unix_ms.unwrap_or(message.created_unix_ms))
+}
+
+pub(crate) async fn send(
+    State(app): State<Arc<App>>,
+    PathId(id): PathId<'c'>,
+    Json(message): Json<SendMessage>,
+) -> Answer {
+    let client_id = match &message.client_id {
+        Some(text) => Some(convert::uuid_bytes(text).ok_or_else(|| {
+            fault::bad_field("client_id", "client_id is a UUID, e.g. 0190163d-8694-739b-aea5-966c26f8ad91.")
+        })?),
+        None => None,
+    };
+    // A message that should disappear must not be sent as one that stays.
+    if message.expires_s.is_some() {
+        return Err(fault::bad_field("expires_s", "This version cannot send messages that disappear.").into());
+    }
+    if !message.attachments.is_empty() {
+        return Err(fault::bad_field("attachments", "This version cannot send files.").into());
+    }
+    let command = Command::Send {
+        contact: ContactNumber(id.0),
+        text: message.text,
+        reply_to: message.reply_to.map(|id| MessageNumber(id.0)),
+        client_id,
+    };
+    match app.ask(command).await? {
+        // What was asked first counts, whatever this request says under the same id.
+        Reply::Message { message, known: true } => ok(convert::message(&reads::message(&app, message.number).await?)),
+        Reply::Message { message, known: false } => created(convert::message(&message)),
+        _ => Err(fault::internal("send").into()),
+    }
+}
+
+pub(crate) async fn message(State(app): State<Arc<App>>, PathId(id): PathId<'m'>) -> Answer {
+    ok(convert::message(&reads::message(&app, MessageNumber(id.0)).await?))
+}
+
+pub(crate) async fn trace(State(app): State<Arc<App>>, PathId(id): PathId<'m'>) -> Answer {
+    let number = MessageNumber(id.0);
+    let reply = app.node.command(Command::Trace(number)).await.map_err(|error| fault::unavailable(&error))?;
+    let lines = match reply {
+        Reply::Trace(lines) => lines,
+        // The life of a message that is final lies in the vault.
+        Reply::Refused(CommandError::NoSuchMessage) => reads::trace(&app, number).await?,
+        _ => return Err(fault::internal("trace").into()),
+    };
+    let message = reads::message(&app, number).await?;
+    let contact = find_contact(&app, message.contact).await?;
+    ok(Trace {
+        message: convert::message(&message),
+        contact: contact.as_ref().map(convert::contact),
+        lines: lines.iter().map(convert::trace_line).collect(),
+    })
+}

@@ -1,0 +1,46 @@
+//! The paths of the API, and what answers them.
+
+mod messages;
+mod node;
+mod people;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, post};
+
+use super::answer::{bad_method, no_such_path};
+use super::app::{self, App};
+use super::events;
+
+/// All paths, behind the guard.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(node::root))
+        .route("/v1/health", get(node::health))
+        .route("/v1/status", get(status::status))
+        .route("/v1/id", get(node::id))
+        .route("/v1/settings", get(node::settings).patch(node::change_settings))
+        .route("/v1/unlock", post(node::unlock))
+        .route("/v1/passphrase", post(node::change_passphrase))
+        .route("/v1/stop", post(node::stop))
+        .route("/v1/peers", get(node::peers).post(node::add_peer))
+        .route("/v1/invites", get(people::invites).post(people::create_invite))
+        .route("/v1/invites/inspect", post(people::inspect_invite))
+        .route("/v1/invites/{id}", delete(people::revoke_invite))
+        .route("/v1/contacts", get(people::contacts).post(people::add_contact))
+        .route("/v1/contacts/{id}", get(people::contact).patch(people::change_contact).delete(people::remove_contact))
+        .route("/v1/requests", get(people::requests))
+        .route("/v1/requests/{id}", post(people::answer_request))
+        .route("/v1/conversations", get(messages::conversations))
+        .route("/v1/conversations/{id}/messages", get(messages::messages).post(messages::send))
+        .route("/v1/messages/{id}", get(messages::message))
+        .route("/v1/messages/{id}/trace", get(messages::trace))
+        .route(events::PATH, get(events::events))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(bad_method)
+        .layer(from_fn_with_state(app.clone(), app::admit))
+        .with_state(app)
+}

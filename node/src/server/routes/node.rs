@@ -1,0 +1,111 @@
+//! Health, the reusable address, settings, peers, the passphrase, and stopping.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Serialize;
+use starling_api::node::{AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, Peers, Settings, Unlock};
+use starling_api::{Code, Passphrase};
+use starling_messenger::turn::{Command, Reply};
+use starling_messenger::view::StatusView;
+use zeroize::Zeroizing;
+
+use crate::core::handle::Unavailable;
+use crate::server::answer::{Answer, Fault, Json, done, ok};
+use crate::server::app::App;
+use crate::server::{convert, fault};
+
+/// `GET /`: for somebody who follows the printed address with a token.
+#[derive(Serialize)]
+struct Root {
+    name: &'static str,
+    version: &'static str,
+    message: &'static str,
+}
+
+pub(crate) async fn root() -> Answer {
+    ok(Root {
+        name: "starling",
+        version: env!("CARGO_PKG_VERSION"),
+        message: "The API is here; its paths begin with /v1/.",
+    })
+}
+
+pub(crate) async fn health(State(app): State<Arc<App>>) -> Answer {
+    ok(Health { state: convert::node_state(app.node.state()) })
+}
+
+pub(crate) async fn id(State(app): State<Arc<App>>) -> Answer {
+    app.check_open()?;
+    let peers = app.node.invite_peers().await.map_err(|error| fault::unavailable(&error))?;
+    let Reply::Address(view) = app.ask(Command::Address { peers }).await? else {
+        return Err(fault::internal("id").into());
+    };
+    let network = app.node.network().ok_or_else(|| fault::unavailable(&Unavailable::Starting))?;
+    ok(Identity {
+        link: view.link,
+        bytes: view.bytes,
+        name: view.name,
+        account: convert::key(&view.account),
+        device: convert::key(&view.device),
+        peer: network.peer,
+        addresses: network.addresses,
+        reach: convert::reach(network.reach),
+    })
+}
+
+/// The core's part of the status.
+pub(super) async fn core_status(app: &App) -> Result<StatusView, Fault> {
+    match app.ask(Command::Status).await? {
+        Reply::Status(view) => Ok(*view),
+        _ => Err(fault::internal("status").into()),
+    }
+}
+
+pub(crate) async fn settings(State(app): State<Arc<App>>) -> Answer {
+    ok(Settings { name: core_status(&app).await?.name })
+}
+
+pub(crate) async fn change_settings(State(app): State<Arc<App>>, Json(change): Json<ChangeSettings>) -> Answer {
+    if let Some(name) = change.name {
+        app.ask(Command::SetName { name }).await?;
+    }
+    ok(Settings { name: core_status(&app).await?.name })
+}
+
+fn bytes(passphrase: &Passphrase) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(passphrase.as_bytes().to_vec())
+}
+
+pub(crate) async fn unlock(State(app): State<Arc<App>>, Json(unlock): Json<Unlock>) -> Answer {
+    app.node.unlock(bytes(&unlock.passphrase)).await.map_err(|error| fault::passphrase(&error))?;
+    done()
+}
+
+pub(crate) async fn change_passphrase(State(app): State<Arc<App>>, Json(change): Json<ChangePassphrase>) -> Answer {
+    let (old, new) = (change.old.as_ref().map(bytes), change.new.as_ref().map(bytes));
+    app.node.set_passphrase(old, new).await.map_err(|error| fault::passphrase(&error))?;
+    done()
+}
+
+pub(crate) async fn stop(State(app): State<Arc<App>>) -> Answer {
+    app.node.stop().await;
+    done()
+}
+
+pub(crate) async fn peers(State(app): State<Arc<App>>) -> Answer {
+    app.check_open()?;
+    let peers = app.node.peers().await.map_err(|error| fault::unavailable(&error))?;
+    ok(Peers { peers: peers.into_iter().map(convert::peer).collect() })
+}
+
+pub(crate) async fn add_peer(State(app): State<Arc<App>>, Json(peer): Json<AddPeer>) -> Answer {
+    app.check_open()?;
+    let added = app.node.add_peer(peer.address).await.map_err(|error| fault::unavailable(&error))?;
+    added.map_err(|reason| {
+        starling_api::ApiError::new(Code::BadRequest, format!("That is no address of a node: {reason}."))
+            .hint("An address looks like /ip4/192.0.2.1/udp/7828/quic-v1/p2p/12D3...")
+            .field("address")
+    })?;
+    done()
+}

@@ -1,0 +1,189 @@
+//! `GET /v1/status`, and the warnings in it. SPEC: product 2.1 and 3.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use starling_api::node::{Clock, Outbox, PeerCounts, Protected, Reach, Status, StoreUse, Tried, Warning};
+use starling_messenger::view::StatusView;
+
+use super::node::core_status;
+use crate::core::handle::{NetworkView, Unavailable};
+use crate::server::answer::{Answer, ok};
+use crate::server::app::App;
+use crate::server::convert;
+use crate::server::fault::MEGABYTE;
+
+/// Below this the node stops storing for strangers.
+const LOW_DISK_BYTES: u64 = 256 * MEGABYTE;
+/// Below this it accepts no message.
+const FULL_DISK_BYTES: u64 = 32 * MEGABYTE;
+/// Peers of which a word about the clock needs an opinion.
+const CLOCK_SAMPLES_MIN: u32 = 3;
+/// A clock that is off by more is told of.
+const CLOCK_WARN_MS: u64 = 120_000;
+
+pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
+    let state = app.node.state();
+    // A node that is locked, starting or stopping still says so, with `null` for what is in the vault.
+    let core = match app.node.reader() {
+        Ok(_) => Some(core_status(&app).await?),
+        Err(Unavailable::Locked | Unavailable::Starting | Unavailable::Stopping | Unavailable::Busy) => None,
+    };
+    let network = app.node.network();
+    let free_bytes = app.node.free_bytes();
+    let protected = convert::protected(app.node.protection());
+    let clock = core.as_ref().and_then(clock);
+    ok(Status {
+        state: convert::node_state(state),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        network: app.network.name.clone(),
+        uptime_s: app.started.elapsed().as_secs(),
+        page: None,
+        peers: network.as_ref().map(|view| PeerCounts {
+            connected: view.connected,
+            in_shard: view.in_shard,
+            known: view.known,
+        }),
+        reach: network.as_ref().map_or(Reach::Unknown, |view| convert::reach(view.reach)),
+        // Every path of this version has one node, the exit, and it knows who gave it the message.
+        sender_hidden: false,
+        outbox: core.as_ref().map(|view| Outbox { queued: view.outbox_queued, undelivered: view.outbox_undelivered }),
+        store: core.as_ref().map(|view| StoreUse {
+            envelopes: view.envelopes,
+            bytes: view.envelope_bytes,
+            limit_bytes: app.storage_limit_bytes,
+            disk_free_bytes: free_bytes,
+        }),
+        clock,
+        protected,
+        warnings: warnings(protected, free_bytes, network.as_ref(), core.as_ref()),
+        api: app.url.clone(),
+        name: core.as_ref().map(|view| view.name.clone()),
+        peer: network.as_ref().map(|view| view.peer.clone()),
+        addresses: network.as_ref().map(|view| view.addresses.clone()).unwrap_or_default(),
+        tried: network.as_ref().map(|view| Tried {
+            mdns: view.tried.mdns,
+            remembered: view.tried.remembered,
+            invited: view.tried.invited,
+        }),
+        requests: core.as_ref().map(|view| view.requests),
+        recovered: core.as_ref().map(|view| view.recovered),
+        pid: std::process::id(),
+    })
+}
+
+/// The core counts from the peers' side, people from their own.
+fn clock(view: &StatusView) -> Option<Clock> {
+    view.clock_offset_ms.map(|(offset_ms, samples)| Clock { offset_ms: offset_ms.saturating_neg(), samples })
+}
+
+fn warnings(
+    protected: Protected,
+    free_bytes: u64,
+    network: Option<&NetworkView>,
+    core: Option<&StatusView>,
+) -> Vec<Warning> {
+    let passphrase = (protected == Protected::Keyfile).then(|| Warning {
+        code: "no_passphrase".to_owned(),
+        message: "Not protected by a passphrase: anyone with this disk can read your messages.".to_owned(),
+        hint: Some("starling passphrase".to_owned()),
+        degraded: false,
+    });
+    let clock = core.and_then(|view| clock_warning(clock(view)?, view.clock_holds_sends));
+    let problem = network.and_then(|view| view.problem.as_ref()).map(|problem| Warning {
+        code: "network".to_owned(),
+        message: sentence(problem),
+        hint: Some("starling peers".to_owned()),
+        degraded: true,
+    });
+    [passphrase, clock, disk_warning(free_bytes), problem].into_iter().flatten().collect()
+}
+
+fn disk_warning(free_bytes: u64) -> Option<Warning> {
+    let (code, message) = match free_bytes {
+        ..FULL_DISK_BYTES => {
+            let free = free_bytes / MEGABYTE;
+            ("disk_full", format!("Only {free} MB are free; no message is accepted."))
+        }
+        FULL_DISK_BYTES..LOW_DISK_BYTES => ("low_disk", "Low disk: relaying paused.".to_owned()),
+        _ => return None,
+    };
+    Some(Warning { code: code.to_owned(), message, hint: Some("Free some space.".to_owned()), degraded: true })
+}
+
+fn clock_warning(clock: Clock, holds_sends: bool) -> Option<Warning> {
+    let off_ms = clock.offset_ms.unsigned_abs();
+    if clock.samples < CLOCK_SAMPLES_MIN || off_ms <= CLOCK_WARN_MS {
+        return None;
+    }
+    let side = if clock.offset_ms > 0 { "ahead of" } else { "behind" };
+    // The median says no more than this: so many peers, or more, see at least this difference.
+    let (agreeing, peers) = (clock.samples / 2 + 1, clock.samples);
+    let off = span(off_ms);
+    let mut message = format!("This computer's clock is {off} {side} {agreeing} of {peers} peers");
+    message.push_str(if holds_sends { "; the network refuses its messages." } else { "." });
+    let hint = Some("Set it, e.g. timedatectl set-ntp true".to_owned());
+    Some(Warning { code: "clock".to_owned(), message, hint, degraded: true })
+}
+
+/// `3 h 12 min`, `4 min`, `2 d 5 h`
+fn span(ms: u64) -> String {
+    let minutes = ms / 60_000;
+    match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// The first letter large, a full stop at the end.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_is_told_of_when_three_peers_say_so() {
+        let told = |offset_ms, samples, holds| {
+            clock_warning(Clock { offset_ms, samples }, holds).map(|warning| warning.message)
+        };
+        assert_eq!(
+            told(11_520_000, 5, true).as_deref(),
+            Some("This computer's clock is 3 h 12 min ahead of 3 of 5 peers; the network refuses its messages.")
+        );
+        assert_eq!(told(-180_000, 3, false).as_deref(), Some("This computer's clock is 3 min behind 2 of 3 peers."));
+        assert_eq!(told(120_000, 9, false), None);
+        assert_eq!(told(11_520_000, 2, false), None);
+        assert!(told(i64::MIN, 3, true).is_some());
+    }
+
+    #[test]
+    fn little_room_is_told_of_before_none() {
+        let told = |megabytes| disk_warning(megabytes * MEGABYTE).map(|warning| (warning.code, warning.message));
+        assert_eq!(told(256), None);
+        assert_eq!(told(255).unwrap().1, "Low disk: relaying paused.");
+        assert_eq!(told(32).unwrap().0, "low_disk");
+        assert_eq!(
+            told(31).unwrap(),
+            ("disk_full".to_owned(), "Only 31 MB are free; no message is accepted.".to_owned())
+        );
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (ms, text) in [(180_000, "3 min"), (11_520_000, "3 h 12 min"), (190_800_000, "2 d 5 h")] {
+            assert_eq!(span(ms), text);
+        }
+    }
+
+    #[test]
+    fn a_problem_becomes_a_sentence() {
+        assert_eq!(sentence("cannot listen on /ip4/127.0.0.1"), "Cannot listen on /ip4/127.0.0.1.");
+        assert_eq!(sentence("It is off."), "It is off.");
+    }
+}
