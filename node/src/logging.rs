@@ -1,12 +1,14 @@
 //! Logs: `starling.log` in the data directory and warnings on stderr.
 //!
-//! No log line holds a key, a text, a name or an address. That is held in two ways: our own crates never log one (a
-//! test plants markers and searches a run's log for them), and the events of other crates are not written at all, at
-//! any level, because libp2p's name peers and addresses. The file is bounded: at 10 MB it becomes
-//! `starling.log.1`, in the place of the one before.
+//! No log line holds a key, a text, a name or an address. That is held in three ways: our own crates never log one (a
+//! test plants markers and searches a run's log for them); the events of other crates are not written at all, at any
+//! level, because libp2p's name peers and addresses; and as an error of libp2p may still quote an address or a peer,
+//! what looks like one is blanked on its way out. The file is bounded: at 10 MB it becomes `starling.log.1`, in the
+//! place of the one before.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,13 +66,20 @@ impl Write for RotatingFile {
     }
 }
 
-/// The file as tracing wants it: one line a lock.
-#[derive(Clone)]
-struct SharedFile(Arc<Mutex<RotatingFile>>);
+/// A place for log lines as tracing wants it: a line a lock, each without addresses and peers.
+struct Lines<W>(Arc<Mutex<W>>);
 
-impl Write for SharedFile {
+impl<W> Lines<W> {
+    fn to(place: W) -> Self {
+        Self(Arc::new(Mutex::new(place)))
+    }
+}
+
+impl<W: Write> Write for Lines<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+        let blanked = blanked(&String::from_utf8_lossy(line));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(blanked.as_bytes())?;
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -78,12 +87,34 @@ impl Write for SharedFile {
     }
 }
 
-impl<'writer> MakeWriter<'writer> for SharedFile {
+impl<'writer, W: Write + 'writer> MakeWriter<'writer> for Lines<W> {
     type Writer = Self;
 
     fn make_writer(&'writer self) -> Self {
-        self.clone()
+        Self(self.0.clone())
     }
+}
+
+/// `line` with `<hidden>` in the place of every IP address, multiaddr and libp2p peer id.
+fn blanked(line: &str) -> String {
+    let separates = |character: char| character.is_whitespace() || "=\"'()[]{}<>,;".contains(character);
+    let mut blanked = String::with_capacity(line.len());
+    for piece in line.split_inclusive(separates) {
+        let word = piece.trim_end_matches(separates);
+        if tells_a_peer(word.trim_end_matches([':', '.'])) {
+            blanked.push_str("<hidden>");
+            blanked.push_str(&piece[word.len()..]);
+        } else {
+            blanked.push_str(piece);
+        }
+    }
+    blanked
+}
+
+fn tells_a_peer(word: &str) -> bool {
+    let multiaddr = ["/ip4/", "/ip6/", "/dns", "/p2p/"].iter().any(|protocol| word.contains(protocol));
+    let peer = word.len() >= 46 && (word.starts_with("12D3Koo") || word.starts_with("Qm"));
+    multiaddr || peer || word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok()
 }
 
 /// Whether an event is of one of our crates. Anything else may name peers.
@@ -92,11 +123,12 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
     krate == "starling" || krate.starts_with("starling_")
 }
 
-fn subscriber(
-    file: SharedFile,
-    filter: EnvFilter,
-    stderr: impl for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
-) -> impl Subscriber + Send + Sync {
+fn subscriber<F, E>(file: F, filter: EnvFilter, stderr: E) -> impl Subscriber + Send + Sync
+where
+    F: Write + Send + 'static,
+    E: Write + Send + 'static,
+{
+    let (file, stderr) = (Lines::to(file), Lines::to(stderr));
     let to_file =
         tracing_subscriber::fmt::layer().with_ansi(false).with_writer(file).with_filter(filter.and(filter_fn(is_ours)));
     let to_stderr = tracing_subscriber::fmt::layer()
@@ -108,21 +140,25 @@ fn subscriber(
     tracing_subscriber::registry().with(to_file).with(to_stderr)
 }
 
-/// Starts logging of this process to `data/starling.log` at `level` (or as [`VARIABLE`] says) and to stderr at
-/// `warn`, and lets a panic leave its place in the log.
+/// What goes to the file: [`VARIABLE`] if it is set, else `level`.
 ///
 /// # Errors
-/// The file cannot be opened, or the variable cannot be read.
-pub(crate) fn start(data: &Path, level: &str) -> anyhow::Result<()> {
-    use anyhow::Context as _;
-    let path = data.join(FILE_NAME);
-    let file = RotatingFile::open(path.clone(), FILE_BYTES_MAX)
-        .with_context(|| format!("cannot write the log {}", path.display()))?;
+/// The variable cannot be read; the error is a sentence.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
     let directives = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
-    let filter = EnvFilter::try_new(directives.as_deref().unwrap_or(level))
-        .with_context(|| format!("{VARIABLE} is not a log filter"))?;
+    EnvFilter::try_new(directives.as_deref().unwrap_or(level))
+        .map_err(|error| format!("{VARIABLE} must be like 'debug' or 'starling_net=trace,info'; {error}"))
+}
+
+/// Starts logging of this process to `data/starling.log` as `filter` says and to stderr at `warn`, and lets a panic
+/// leave its place in the log.
+///
+/// # Errors
+/// The file cannot be opened.
+pub(crate) fn start(data: &Path, filter: EnvFilter) -> io::Result<()> {
+    let file = RotatingFile::open(data.join(FILE_NAME), FILE_BYTES_MAX)?;
     // Not `init()`: that would also take in the records of crates that use `log`.
-    tracing::subscriber::set_global_default(subscriber(SharedFile(Arc::new(Mutex::new(file))), filter, io::stderr))?;
+    tracing::subscriber::set_global_default(subscriber(file, filter, io::stderr())).map_err(io::Error::other)?;
     note_panics();
     Ok(())
 }
@@ -170,9 +206,7 @@ mod tests {
     fn events_of_other_crates_are_never_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
-        let open = |name: &str| {
-            SharedFile(Arc::new(Mutex::new(RotatingFile::open(folder.path().join(name), 10_000).unwrap())))
-        };
+        let open = |name: &str| RotatingFile::open(folder.path().join(name), 10_000).unwrap();
         let all = subscriber(open(FILE_NAME), EnvFilter::new("trace"), open("stderr"));
         tracing::subscriber::with_default(all, || {
             tracing::error!(target: "libp2p_swarm", "dialing /ip4/203.0.113.7/tcp/1");
@@ -185,5 +219,24 @@ mod tests {
         assert!(!written.contains("203.0.113.7") && !written.contains("not ours"), "{written}");
         let stderr = lines(&folder.path().join("stderr")).join("\n");
         assert!(stderr.contains("ours, a warning") && !stderr.contains("detail"), "{stderr}");
+    }
+
+    #[test]
+    fn addresses_and_peers_are_blanked_and_nothing_else() {
+        let peer = "12D3KooWNPyh3ZSAJ4iFNwGBzeYZusDWdvkWQ87B8R87ac4UTY9s";
+        for (line, clean) in [
+            (
+                format!("connected peer={peer} address=/ip4/203.0.113.7/tcp/1 dialed=false\n"),
+                "connected peer=<hidden> address=<hidden> dialed=false\n",
+            ),
+            ("error=Failed([(\"203.0.113.7:4001\", Refused)])".to_owned(), "error=Failed([(\"<hidden>\", Refused)])"),
+            ("to [2001:db8::7]:53: no route to 203.0.113.7.".to_owned(), "to [<hidden>]:53: no route to <hidden>"),
+            (
+                "2026-11-23T22:19:53.620792Z DEBUG starling::core: took_ms=12 v=0.1.0".to_owned(),
+                "2026-11-23T22:19:53.620792Z DEBUG starling::core: took_ms=12 v=0.1.0",
+            ),
+        ] {
+            assert_eq!(blanked(&line), clean);
+        }
     }
 }

@@ -1,2 +1,11 @@
-//! The Starling node daemon and its command line.
-fn main() {}
+//! `starling`: the node daemon and its command line in one binary. SPEC: the design's sections 3 and 7.
+
+mod cli;
+mod config;
+mod core;
+mod logging;
+mod server;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -44,9 +44,9 @@ impl Context {
         self.timeout.unwrap_or(default)
     }
 
-    /// Whether the process that wrote `api.json` still exists.
-    pub(crate) fn is_running(&self) -> bool {
-        ApiFile::load(&self.data).is_ok_and(|file| process_exists(file.pid))
+    /// The process that wrote `api.json`, if it still exists.
+    pub(crate) fn running_pid(&self) -> Option<u32> {
+        ApiFile::load(&self.data).ok().map(|file| file.pid).filter(|pid| process_exists(*pid))
     }
 
     /// A client of the node of this data directory.

@@ -1,12 +1,8 @@
 //! Every command that a text of this program names, in one place. A test parses each of them with the real parser,
 //! so that no text names a command or a flag that this build does not have.
 
-/// Starts the node.
-pub(crate) const START: &str = "starling";
 /// Stops it.
 pub(crate) const STOP: &str = "starling stop";
-/// What it does right now.
-pub(crate) const STATUS: &str = "starling status";
 /// Uses an invite.
 pub(crate) const ADD: &str = "starling add <invite>";
 /// Makes one.
@@ -29,7 +25,7 @@ pub(crate) const PRINT_CONFIG: &str = "starling up --print-config";
 /// All of the above, for the test.
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[START, STOP, STATUS, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, CONTACTS, REQUESTS, PRINT_CONFIG];
+    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, CONTACTS, REQUESTS, PRINT_CONFIG];
 
 /// The life of a message.
 pub(crate) fn trace(message: &str) -> String {
@@ -39,11 +35,6 @@ pub(crate) fn trace(message: &str) -> String {
 /// A first text.
 pub(crate) fn say_hello(name: &str) -> String {
     format!("starling send {} 'hi'", quote(name))
-}
-
-/// What was said.
-pub(crate) fn log(name: &str) -> String {
-    format!("starling log {}", quote(name))
 }
 
 /// Takes somebody's request.
@@ -97,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_hint_is_a_command_of_this_build() {
-        let made = ["Ana", "Ana Lisa", "O'Brien", "-x", ""].map(|name| [say_hello(name), log(name), unblock(name)]);
+        let made = ["Ana", "Ana Lisa", "O'Brien", "-x", ""].map(|name| [say_hello(name), unblock(name)]);
         let ids = [trace("m_7kq2"), accept("r_2b")];
         for hint in ALL.iter().map(|hint| (*hint).to_owned()).chain(made.into_iter().flatten()).chain(ids) {
             let parsed = crate::cli::Cli::try_parse_from(words(&hint));
@@ -111,7 +102,7 @@ mod tests {
     #[test]
     fn names_are_quoted_for_a_shell() {
         assert_eq!(say_hello("Ana"), "starling send Ana 'hi'");
-        assert_eq!(words(&log("O'Brien & Co"))[2], "O'Brien & Co");
+        assert_eq!(words(&say_hello("O'Brien & Co"))[2], "O'Brien & Co");
         assert_eq!(quote("a\u{1b}[31m"), "'a<U+001B>[31m'");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use starling_api::message::{Message, SendMessage};
-use starling_api::{MessageId, Versioned};
+use starling_api::{ClientError, Code, MessageId, Versioned};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         reply_to: arguments.reply_to,
         ..SendMessage::default()
     };
-    let mut message = client.send(contact.conversation, &body)?.message;
+    let mut message = client.send(contact.conversation, &body).map_err(|error| refused(error, &contact.name))?.message;
     let terminal = &context.terminal;
     if arguments.wait == Goal::Queued {
         return queued(context, &message, &contact.name);
@@ -71,6 +71,16 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     terminal.line(&if live { String::new() } else { line.text() })?;
     followed?;
     Ok(Exit::Ok)
+}
+
+/// The node knows no names of commands; who is blocked can be unblocked by name.
+fn refused(error: ClientError, name: &str) -> Failure {
+    match error {
+        ClientError::Api(error) if error.code == Code::ContactBlocked && error.hint.is_none() => {
+            Failure::from(error).hint(hints::unblock(name))
+        }
+        other => other.into(),
+    }
 }
 
 fn queued(context: &Context, message: &Message, contact: &str) -> Result<Exit, Failure> {

@@ -73,21 +73,18 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// `4.1 MB`, `6 GB`: steps of 1,000, as disks are sold.
+/// `4.1 MB`, `6 GB`: steps of 1,024.
 pub(crate) fn bytes(number: u64) -> String {
     let scaled = |unit: u64, name: &str| {
-        let tenths = number / (unit / 10);
-        if tenths >= 100 || tenths.is_multiple_of(10) {
-            format!("{} {name}", tenths / 10)
-        } else {
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
+        let tenths = (u128::from(number) * 10 + u128::from(unit / 2)) / u128::from(unit);
+        let (whole, tenth) = (tenths / 10, tenths % 10);
+        if whole >= 10 || tenth == 0 { format!("{whole} {name}") } else { format!("{whole}.{tenth} {name}") }
     };
     match number {
-        0..1_000 => format!("{number} B"),
-        1_000..1_000_000 => scaled(1_000, "KB"),
-        1_000_000..1_000_000_000 => scaled(1_000_000, "MB"),
-        _ => scaled(1_000_000_000, "GB"),
+        0..1_024 => format!("{number} B"),
+        1_024..1_048_576 => scaled(1 << 10, "KB"),
+        1_048_576..1_073_741_824 => scaled(1 << 20, "MB"),
+        _ => scaled(1 << 30, "GB"),
     }
 }
 
@@ -127,8 +124,8 @@ mod tests {
         assert_eq!(thousands(2_048), "2,048");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(bytes(512), "512 B");
-        assert_eq!(bytes(4_112_000), "4.1 MB");
-        assert_eq!(bytes(6_000_000_000), "6 GB");
-        assert_eq!(bytes(81_234_567_168), "81 GB");
+        assert_eq!(bytes(12_288), "12 KB");
+        assert_eq!(bytes(4_299_161), "4.1 MB");
+        assert_eq!(bytes(6_442_450_944), "6 GB");
     }
 }

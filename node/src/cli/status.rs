@@ -148,7 +148,7 @@ mod tests {
             "state": "online", "version": "0.1.0", "network": "main", "uptime_s": 11_520, "page": null,
             "peers": {"connected": 9, "in_shard": 9, "known": 41}, "reach": "direct", "sender_hidden": true,
             "outbox": {"queued": 0, "undelivered": 2},
-            "store": {"envelopes": 1204, "bytes": 4_112_000, "limit_bytes": 6_000_000_000_u64, "disk_free_bytes": 81_234_567_168_u64},
+            "store": {"envelopes": 1204, "bytes": 4_299_161, "limit_bytes": 6_442_450_944_u64, "disk_free_bytes": 81_234_567_168_u64},
             "clock": {"offset_ms": 104, "samples": 9}, "protected": "keyfile", "warnings": [],
             "api": "http://127.0.0.1:7827", "name": "Ana", "peer": null, "addresses": [], "tried": null, "requests": 0,
             "recovered": 0, "pid": 4121,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use starling_api::{ApiFile, Versioned};
+use starling_api::Versioned;
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
@@ -22,22 +22,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
-    let running = ApiFile::load(&context.data).ok();
     client.stop()?;
-    let deadline = Instant::now() + context.timeout_or(TIMEOUT);
-    // The node removes its file as the last thing it does; another pid in it is another node.
-    while !arguments.now
-        && running.is_some()
-        && ApiFile::load(&context.data).ok().map(|file| file.pid) == running.as_ref().map(|file| file.pid)
-    {
-        if client.health().is_err() && !context.is_running() {
-            break;
-        }
-        if Instant::now() >= deadline {
-            let message = "The node was asked to stop and still saves.";
-            return Err(Failure::new(Exit::NotInTime, "timed_out", message));
-        }
-        std::thread::sleep(LOOK_INTERVAL);
+    if !arguments.now {
+        wait_until_gone(context, client.pid())?;
     }
     let state = if arguments.now { "stopping" } else { "stopped" };
     if context.terminal.json {
@@ -46,4 +33,17 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         context.terminal.line(if arguments.now { "Stopping." } else { "Stopped." })?;
     }
     Ok(Exit::Ok)
+}
+
+/// The node removes `api.json` when it has saved; another process id in it is another node.
+fn wait_until_gone(context: &Context, pid: Option<u32>) -> Result<(), Failure> {
+    let deadline = Instant::now() + context.timeout_or(TIMEOUT);
+    while context.running_pid().is_some_and(|running| Some(running) == pid) {
+        if Instant::now() >= deadline {
+            let message = "The node was asked to stop and is still saving.";
+            return Err(Failure::new(Exit::NotInTime, "timed_out", message));
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
 }

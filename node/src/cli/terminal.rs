@@ -79,14 +79,6 @@ impl Terminal {
         }
     }
 
-    /// A part of a remark, shown at once.
-    pub(crate) fn note_part(&self, text: &str) {
-        if !self.quiet && !self.json {
-            let mut stderr = io::stderr().lock();
-            let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
-        }
-    }
-
     /// The failure of the command, on stderr.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {

@@ -6,7 +6,7 @@ mod address;
 pub(crate) mod fields;
 mod file;
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use starling_wire::network::{Cover, MAIN, NetworkParameters, ParametersError, Scope};
@@ -141,7 +141,10 @@ impl Config {
         let file = match path {
             Some(path) => read(path)?,
             None => match read(&data.join(FILE_NAME)) {
-                Err(ConfigError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                // That the data directory is no directory is said where it is made.
+                Err(ConfigError::Read { source, .. })
+                    if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+                {
                     ConfigFile::default()
                 }
                 read => read?,

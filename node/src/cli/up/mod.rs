@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use starling_api::ApiFile;
-use starling_api::api_file::Token;
 use starling_store::lock::{DirectoryLock, LockError};
+use starling_store::seal_at_rest::KeyError;
+use starling_store::vault::VaultError;
 use starling_wire::network::NetworkParameters;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -101,16 +102,21 @@ impl Prepared {
         };
         let data = &context.data;
         let config = Config::load(data, flags.config.as_deref(), &overrides).map_err(refused_config)?;
+        let filter = logging::filter(&config.log_level).map_err(Failure::bad_input)?;
         let new = make_directory(data)?;
         let lock = lock(data)?;
-        logging::start(data, &config.log_level)
-            .map_err(|error| Failure::new(Exit::Disk, "disk", format!("{error:#}")))?;
+        logging::start(data, filter).map_err(|error| disk_failure(&data.join(logging::FILE_NAME), &error))?;
         let ApiSockets { listeners, port, note } = ports::bind_api(config.api_port.as_ref())?;
         note.iter().for_each(|note| context.terminal.note(note));
         let peers = ports::choose_peer(&config, data)?;
         peers.note.iter().for_each(|note| context.terminal.note(note));
         let url = format!("http://127.0.0.1:{port}");
-        let api_file = ApiFile { url: url.clone(), token: token(), pid: std::process::id(), started: times::now() };
+        let api_file = ApiFile {
+            url: url.clone(),
+            token: server::auth::new_token(),
+            pid: std::process::id(),
+            started: times::now(),
+        };
         Ok(Self {
             header: Header { network: config.network.name.clone(), data: data.clone(), new, api: url },
             network: config.network.clone(),
@@ -180,15 +186,24 @@ fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
     })
 }
 
-/// 256 random bits in hex.
-fn token() -> Token {
-    Token::new(data_encoding::HEXLOWER.encode(&rand::random::<[u8; 32]>()))
-}
-
-/// What a node that cannot start says: most often the vault or the disk.
+/// What a node that cannot start says: nearly always its vault or its disk.
 fn start_failure(error: &anyhow::Error) -> Failure {
-    let message = clean::line(&format!("{error:#}"));
-    Failure::new(Exit::Disk, "vault_failed", message)
+    let newer = error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(VaultError::Newer { found, supported }), _) => Some((*found, *supported)),
+        (_, Some(KeyError::Newer { found, supported })) => Some((u32::from(*found), u32::from(*supported))),
+        _ => None,
+    });
+    if let Some((found, supported)) = newer {
+        let version = env!("CARGO_PKG_VERSION");
+        let message = format!(
+            "Written by a newer Starling (format {found}); this is {version} and reads up to {supported}. Nothing was changed."
+        );
+        return Failure::new(Exit::Version, "version_too_new", message);
+    }
+    if error.chain().any(|cause| cause.is::<starling_net::NetError>()) {
+        return Failure::unexpected(clean::line(&format!("The network cannot start: {error:#}")));
+    }
+    Failure::new(Exit::Disk, "vault_failed", clean::line(&format!("The vault cannot be opened: {error:#}")))
 }
 
 /// Everything that ends the node.
@@ -315,10 +330,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_long_and_never_the_same() {
-        let (one, two) = (token(), token());
-        assert_eq!(one.as_bytes().len(), 64);
-        assert!(one != two);
+    fn a_vault_of_a_newer_version_is_not_a_broken_one() {
+        use anyhow::Context as _;
+        let newer = |error: anyhow::Result<()>| start_failure(&error.context("the vault").unwrap_err());
+        let vault = newer(Err(VaultError::Newer { found: 2, supported: 1 }.into()));
+        assert_eq!(vault.exit, Exit::Version);
+        assert!(vault.message.starts_with("Written by a newer Starling (format 2); this is "), "{}", vault.message);
+        assert_eq!(newer(Err(KeyError::Newer { found: 3, supported: 1 }.into())).exit, Exit::Version);
+        let damaged = newer(Err(KeyError::Damaged.into()));
+        assert_eq!(damaged.exit, Exit::Disk);
+        assert_eq!(damaged.message, "The vault cannot be opened: the vault: the key file is damaged");
     }
 
     #[test]

@@ -52,6 +52,37 @@ fn name(state: NodeState) -> &'static str {
     }
 }
 
+/// What somebody sees who knows nobody yet; who knows some sees less.
+fn first_steps(tried: Tried, protection: Protection) -> Vec<String> {
+    let known = tried.remembered.saturating_add(tried.invited);
+    let looking = match (known, tried.mdns) {
+        (0, true) => "   looking on this network...".to_owned(),
+        (0, false) => String::new(),
+        (known, _) => format!("   asking {}...", counted(u64::from(known), "known node")),
+    };
+    let mut lines = vec![format!("Peers   0{looking}")];
+    if known == 0 {
+        let by_itself = if tried.mdns { "found by itself" } else { "not looked for: mDNS is off" };
+        lines.push("You are not connected to anyone yet. Starling has no servers. Three ways in:".to_owned());
+        lines.push(format!("  an invite from a friend    {}", hints::ADD));
+        lines.push(format!("  someone on this network    {by_itself}"));
+        lines.push(format!("  an address you know        {}", hints::PEERS_ADD));
+    }
+    if protection == Protection::Keyfile {
+        let unprotected = "Not protected by a passphrase: anyone with this disk can read your messages.";
+        lines.push(format!("{unprotected} {}", hints::PASSPHRASE));
+    }
+    lines
+}
+
+/// What somebody sees who stays alone.
+fn what_was_tried(tried: Tried) -> String {
+    let local = if tried.mdns { "this network (mDNS), " } else { "" };
+    let remembered = counted(u64::from(tried.remembered), "remembered peer");
+    let invited = counted(u64::from(tried.invited), "invite");
+    format!("Tried: {local}{remembered}, {invited}.")
+}
+
 impl Voice {
     /// A voice that has said nothing yet.
     pub(crate) fn new(terminal: Terminal, header: Header) -> Self {
@@ -113,45 +144,16 @@ impl Voice {
             NodeState::Locked => self.say(&format!("Locked  waiting for its passphrase: {}", hints::UNLOCK)),
             NodeState::Joining if matches!(before, None | Some(NodeState::Starting | NodeState::Locked)) => {
                 let tried = network.map(|view| view.tried).unwrap_or_default();
-                self.first_steps(tried, protection);
+                first_steps(tried, protection).iter().for_each(|line| self.say(line));
             }
             NodeState::Joining => self.say("No peers any more. Looking again..."),
-            NodeState::Alone => self.tried(network.map(|view| view.tried).unwrap_or_default()),
+            NodeState::Alone => self.say(&what_was_tried(network.map(|view| view.tried).unwrap_or_default())),
             NodeState::Online => {
                 let online = self.terminal.paint(Paint::Good, "Online");
                 self.say(&format!("{online}  {}", counted(u64::from(peers), "peer")));
             }
             NodeState::Starting | NodeState::Stopping => {}
         }
-    }
-
-    /// What somebody sees who knows nobody yet.
-    fn first_steps(&self, tried: Tried, protection: Protection) {
-        let known = tried.remembered.saturating_add(tried.invited);
-        let looking = match (known, tried.mdns) {
-            (0, true) => "   looking on this network...".to_owned(),
-            (0, false) => String::new(),
-            (known, _) => format!("   asking {}...", counted(u64::from(known), "known node")),
-        };
-        self.say(&format!("Peers   0{looking}"));
-        if known == 0 {
-            self.say("You are not connected to anyone yet. Starling has no servers. Three ways in:");
-            self.say(&format!("  an invite from a friend    {}", hints::ADD));
-            let by_itself = if tried.mdns { "found by itself" } else { "not looked for: mDNS is off" };
-            self.say(&format!("  someone on this network    {by_itself}"));
-            self.say(&format!("  an address you know        {}", hints::PEERS_ADD));
-        }
-        if protection == Protection::Keyfile {
-            let unprotected = "Not protected by a passphrase: anyone with this disk can read your messages.";
-            self.say(&format!("{unprotected} {}", hints::PASSPHRASE));
-        }
-    }
-
-    fn tried(&self, tried: Tried) {
-        let local = if tried.mdns { "this network (mDNS), " } else { "" };
-        let remembered = counted(u64::from(tried.remembered), "remembered peer");
-        let invited = counted(u64::from(tried.invited), "invite");
-        self.say(&format!("Tried: {local}{remembered}, {invited}."));
     }
 
     /// Something about the network that a person must know, once for each.
@@ -183,5 +185,34 @@ impl Voice {
     pub(crate) fn stopped(&self, waiting: u64) {
         self.say(&format!(" saved. {} waiting.", counted(waiting, "message")));
         self.say_object(&json!({ "v": 1, "event": "stopped", "waiting": waiting }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_start_reads_as_specified() {
+        let nobody = Tried { mdns: true, remembered: 0, invited: 0 };
+        assert_eq!(
+            first_steps(nobody, Protection::Keyfile),
+            [
+                "Peers   0   looking on this network...",
+                "You are not connected to anyone yet. Starling has no servers. Three ways in:",
+                "  an invite from a friend    starling add <invite>",
+                "  someone on this network    found by itself",
+                "  an address you know        starling peers add <address>",
+                "Not protected by a passphrase: anyone with this disk can read your messages. starling passphrase",
+            ]
+        );
+        assert_eq!(what_was_tried(nobody), "Tried: this network (mDNS), 0 remembered peers, 0 invites.");
+    }
+
+    #[test]
+    fn who_knows_somebody_and_is_protected_reads_less() {
+        let some = Tried { mdns: true, remembered: 1, invited: 2 };
+        assert_eq!(first_steps(some, Protection::Passphrase), ["Peers   0   asking 3 known nodes..."]);
+        assert_eq!(what_was_tried(some), "Tried: this network (mDNS), 1 remembered peer, 2 invites.");
     }
 }
