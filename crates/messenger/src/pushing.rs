@@ -192,8 +192,13 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// A link is held: what waited for one goes.
     pub(crate) fn on_link_up(&mut self, link: LinkId, onion_key: [u8; 32], rng: &mut impl CryptoRng) {
+        let alone = self.carrier.links.is_empty();
         self.carrier_link_up(link, onion_key);
         self.judge_clock();
+        if alone {
+            // What came due while nothing could be sealed.
+            self.outbox_upkeep();
+        }
         for id in std::mem::take(&mut self.waiting_for_link) {
             self.push(id, rng);
         }

@@ -1,0 +1,7 @@
+//! Whole messengers talking in one process: what a person would notice.
+
+mod conversation;
+mod crash;
+mod delivery;
+mod net;
+mod people;

@@ -1,0 +1,523 @@
+//! A little network in memory: messengers, virtual time, links that can be cut, vaults that can be crashed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use starling_messenger::record::{VaultImage, VaultKey, VaultWrite};
+use starling_messenger::turn::{
+    AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
+    PushTicket, Refusal, Reply, RequestId, SyncStats, Turn, Verdict,
+};
+use starling_messenger::view::{DeliveryStage, Event, MessageBody, MessageView};
+use starling_messenger::{Messenger, Setup};
+use starling_relay::admit::{Route, check};
+use starling_relay::pool::{EnvelopePool, IdSource, MemoryPool};
+use starling_wire::envelope::{Envelope, EnvelopeId, Epoch};
+use starling_wire::invite::Invite;
+use starling_wire::network::NetworkParameters;
+use zeroize::Zeroizing;
+
+/// Where a node dies when it is told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// The turn is lost.
+    BeforeCommit,
+    /// The writes are there, no output is.
+    AfterCommit,
+    /// The writes and the first output are there.
+    AmongOutputs,
+}
+
+pub(crate) struct Node {
+    pub(crate) messenger: Option<Messenger<MemoryPool>>,
+    pub(crate) vault: BTreeMap<VaultKey, Zeroizing<Vec<u8>>>,
+    pool: Option<MemoryPool>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) replies: BTreeMap<RequestId, Reply>,
+    setup: Setup,
+    /// Turns with writes committed so far.
+    pub(crate) commits: u32,
+    crash: Option<(u32, Crash)>,
+    /// Pushes by cells that are to be refused.
+    pub(crate) refuses_cells: bool,
+    seen: BTreeSet<EnvelopeId>,
+    pub(crate) pushes: Vec<(LinkId, EnvelopeId)>,
+    verdicts: BTreeMap<GossipToken, u32>,
+    answers: BTreeMap<PushTicket, u32>,
+    links: BTreeMap<LinkId, usize>,
+}
+
+enum Delivery {
+    Input(Input),
+    Gossip { from: usize, envelope: Envelope },
+}
+
+pub(crate) struct Net {
+    pub(crate) parameters: NetworkParameters,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) now_ms: u64,
+    pub(crate) unix_base_ms: u64,
+    queue: BTreeMap<(u64, u64), (usize, Delivery)>,
+    rng: ChaCha20Rng,
+    counter: u64,
+    tickets: BTreeMap<PushTicket, (usize, RequestId)>,
+    tokens: BTreeMap<GossipToken, (usize, Envelope)>,
+    /// Gossip that reaches nobody.
+    pub(crate) gossip_lost: bool,
+    /// Published envelopes are withheld from the network.
+    pub(crate) publish_lost: bool,
+}
+
+const LATENCY_MS: u64 = 5;
+
+pub(crate) fn parameters() -> NetworkParameters {
+    NetworkParameters { effort_base: 1, ..NetworkParameters::test("memory") }
+}
+
+/// For tests that span days: a reconciliation a minute.
+pub(crate) fn slow_parameters() -> NetworkParameters {
+    NetworkParameters { sync_interval_ms: 60_000, ..parameters() }
+}
+
+impl Net {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self::with(nodes, parameters())
+    }
+
+    pub(crate) fn with(nodes: usize, parameters: NetworkParameters) -> Self {
+        let mut net = Self {
+            parameters,
+            nodes: Vec::new(),
+            now_ms: 1_000,
+            unix_base_ms: 1_800_000_000_000,
+            queue: BTreeMap::new(),
+            rng: ChaCha20Rng::seed_from_u64(42),
+            counter: 0,
+            tickets: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            gossip_lost: false,
+            publish_lost: false,
+        };
+        for number in 0..nodes {
+            net.add_node(&format!("node{number}"));
+        }
+        net
+    }
+
+    pub(crate) fn add_node(&mut self, name: &str) -> usize {
+        let index = self.nodes.len();
+        let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
+        let setup = Setup { parameters: self.parameters.clone(), onion_secret, name: name.to_owned() };
+        let pool = MemoryPool::new(&self.parameters);
+        let (messenger, turn) = Messenger::create(setup.clone(), pool, self.now(), &mut self.rng);
+        self.nodes.push(Node {
+            messenger: Some(messenger),
+            vault: BTreeMap::new(),
+            pool: None,
+            events: Vec::new(),
+            replies: BTreeMap::new(),
+            setup,
+            commits: 0,
+            crash: None,
+            refuses_cells: false,
+            seen: BTreeSet::new(),
+            pushes: Vec::new(),
+            verdicts: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            links: BTreeMap::new(),
+        });
+        self.release(index, turn);
+        index
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { unix_ms: self.unix_base_ms + self.now_ms, monotonic_ms: self.now_ms }
+    }
+
+    fn count(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    fn deliver(&mut self, node: usize, wait_ms: u64, delivery: Delivery) {
+        let key = (self.now_ms + wait_ms, self.count());
+        self.queue.insert(key, (node, delivery));
+    }
+
+    /// Links two nodes.
+    pub(crate) fn link(&mut self, a: usize, b: usize) {
+        let ends = [(a, b, LinkId(self.count())), (b, a, LinkId(self.count()))];
+        for (from, to, link) in ends {
+            self.nodes[from].links.insert(link, to);
+        }
+        for (from, to, link) in ends {
+            let onion_key = onion_key(self.nodes[to].setup.onion_secret);
+            let group = AddressGroup { narrow: to as u64, wide: to as u64 };
+            self.step(from, Input::LinkUp { link, group, outbound: from == a, onion_key, clock_offset_ms: 0 });
+        }
+    }
+
+    /// Cuts all links between two nodes.
+    pub(crate) fn cut(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            let links: Vec<LinkId> =
+                self.nodes[from].links.iter().filter(|&(_, &other)| other == to).map(|(&link, _)| link).collect();
+            for link in links {
+                self.nodes[from].links.remove(&link);
+                self.step(from, Input::LinkDown { link });
+            }
+        }
+    }
+
+    pub(crate) fn isolate(&mut self, node: usize) {
+        for other in 0..self.nodes.len() {
+            self.cut(node, other);
+        }
+    }
+
+    pub(crate) fn link_all(&mut self) {
+        for a in 0..self.nodes.len() {
+            for b in a + 1..self.nodes.len() {
+                self.link(a, b);
+            }
+        }
+    }
+
+    /// The node dies with its `nth` next turn that writes.
+    pub(crate) fn crash_at(&mut self, node: usize, nth: u32, crash: Crash) {
+        self.nodes[node].crash = Some((self.nodes[node].commits + nth, crash));
+    }
+
+    /// The node dies no more.
+    pub(crate) fn disarm(&mut self, node: usize) {
+        self.nodes[node].crash = None;
+    }
+
+    pub(crate) fn is_down(&self, node: usize) -> bool {
+        self.nodes[node].messenger.is_none()
+    }
+
+    fn kill(&mut self, node: usize) {
+        self.nodes[node].crash = None;
+        if let Some(messenger) = self.nodes[node].messenger.take() {
+            self.nodes[node].pool = Some(messenger.pool().clone());
+        }
+        for other in 0..self.nodes.len() {
+            self.cut(node, other);
+        }
+    }
+
+    /// Kills a node as it is.
+    pub(crate) fn stop(&mut self, node: usize) {
+        self.kill(node);
+    }
+
+    /// Starts a dead node from its vault, with the pool that it had or an empty one.
+    pub(crate) fn restart(&mut self, node: usize, keep_pool: bool) {
+        let image = VaultImage {
+            records: self.nodes[node].vault.iter().map(|(key, value)| (key.kind, value.clone())).collect(),
+        };
+        let kept = self.nodes[node].pool.take().filter(|_| keep_pool);
+        let pool = kept.unwrap_or_else(|| MemoryPool::new(&self.parameters));
+        let (setup, now) = (self.nodes[node].setup.clone(), self.now());
+        let (messenger, turn) = Messenger::restore(setup, image, pool, now, &mut self.rng).unwrap();
+        self.nodes[node].messenger = Some(messenger);
+        self.nodes[node].seen.clear();
+        self.release(node, turn);
+    }
+
+    pub(crate) fn step(&mut self, node: usize, input: Input) {
+        let now = self.now();
+        let Some(messenger) = &mut self.nodes[node].messenger else { return };
+        let gossip = matches!(input, Input::Gossip { .. });
+        let turn = messenger.step(input, now, &mut self.rng);
+        assert!(!gossip || turn.writes.is_empty(), "a verdict never waits for a commit");
+        self.release(node, turn);
+    }
+
+    fn release(&mut self, node: usize, turn: Turn) {
+        let Turn { writes, mut outputs } = turn;
+        let commits = !writes.is_empty() || outputs.iter().any(|output| matches!(output, Output::Event(_)));
+        if commits {
+            self.nodes[node].commits += 1;
+            let dies = self.nodes[node].crash.filter(|&(at, _)| at == self.nodes[node].commits).map(|(_, crash)| crash);
+            if dies == Some(Crash::BeforeCommit) {
+                return self.kill(node);
+            }
+            for write in writes {
+                match write {
+                    VaultWrite::Put { key, value } => {
+                        self.nodes[node].vault.insert(key, value);
+                    }
+                    VaultWrite::Delete { key } => {
+                        self.nodes[node].vault.remove(&key);
+                    }
+                }
+            }
+            let events: Vec<Event> = outputs
+                .extract_if(.., |output| matches!(output, Output::Event(_)))
+                .filter_map(|output| if let Output::Event(event) = output { Some(event) } else { None })
+                .collect();
+            self.nodes[node].events.extend(events);
+            match dies {
+                Some(Crash::AfterCommit) => return self.kill(node),
+                Some(Crash::AmongOutputs) => {
+                    outputs.truncate(1);
+                    for output in outputs {
+                        self.output(node, output);
+                    }
+                    return self.kill(node);
+                }
+                _ => {}
+            }
+        }
+        for output in outputs {
+            self.output(node, output);
+        }
+    }
+
+    fn output(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Verdict { token, verdict } => {
+                *self.nodes[node].verdicts.entry(token).or_default() += 1;
+                let (from, envelope) = self.tokens.remove(&token).expect("one verdict a token");
+                if verdict == Verdict::Accept {
+                    self.spread(node, Some(from), &envelope);
+                }
+            }
+            Output::Publish { id, envelope, .. } => {
+                let reached = !self.publish_lost && self.spread(node, None, &envelope);
+                let result = if reached { Ok(()) } else { Err(Refusal::NoPeers) };
+                self.deliver(node, 0, Delivery::Input(Input::Done { id, result }));
+            }
+            Output::Push { id, link, cell } => self.push(node, id, link, cell),
+            Output::CellAnswer { ticket, taken } => {
+                *self.nodes[node].answers.entry(ticket).or_default() += 1;
+                let (from, id) = self.tickets.remove(&ticket).expect("one answer a ticket");
+                let result = if taken { Ok(()) } else { Err(Refusal::Refused) };
+                self.deliver(from, LATENCY_MS, Delivery::Input(Input::Done { id, result }));
+            }
+            Output::StartSync { link, window, watch } => {
+                let Some(&other) = self.nodes[node].links.get(&link) else { return };
+                let (Some(ours), Some(theirs)) = (&self.nodes[node].messenger, &self.nodes[other].messenger) else {
+                    return self.deliver(
+                        node,
+                        LATENCY_MS,
+                        Delivery::Input(Input::SyncEnded { link, window, held: vec![], result: Err(None) }),
+                    );
+                };
+                let snapshot = theirs.pool().snapshot(window);
+                let keys = snapshot.keys();
+                let held = watch.into_iter().filter(|id| keys.iter().any(|key| key.id == *id)).collect();
+                let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+                let envelopes: Vec<_> = keys
+                    .iter()
+                    .filter(|key| !ours.pool().contains(key))
+                    .filter_map(|key| snapshot.read(key).unwrap())
+                    .filter_map(|e| check(e.as_bytes(), &self.parameters, ours.topic(), epoch, Route::Sync).ok())
+                    .collect();
+                let result = Ok(SyncStats { received: envelopes.len() as u32, ..SyncStats::default() });
+                if !envelopes.is_empty() {
+                    self.deliver(node, LATENCY_MS, Delivery::Input(Input::Pulled { link, envelopes }));
+                }
+                self.deliver(node, 2 * LATENCY_MS, Delivery::Input(Input::SyncEnded { link, window, held, result }));
+            }
+            Output::Compute { id, job } => {
+                let result = job.run(&AtomicBool::new(false), &mut self.rng);
+                self.deliver(node, 1, Delivery::Input(Input::Computed { id, result }));
+            }
+            Output::Reply { id, reply } => {
+                self.nodes[node].replies.insert(id, reply);
+            }
+            Output::Event(event) => self.nodes[node].events.push(event),
+            Output::CancelCompute { .. } => {}
+            Output::Penalize { link, fault } => panic!("honest nodes are not penalised: {link:?} {fault:?}"),
+        }
+    }
+
+    fn push(&mut self, node: usize, id: RequestId, link: LinkId, cell: starling_wire::push_cell::PushCell) {
+        let Some(&other) = self.nodes[node].links.get(&link) else {
+            return self.deliver(node, 0, Delivery::Input(Input::Done { id, result: Err(Refusal::LinkGone) }));
+        };
+        let back = self.nodes[other].links.iter().find(|&(_, &to)| to == node).map(|(&link, _)| link);
+        self.nodes[node].pushes.push((link, EnvelopeId([0; 32])));
+        if self.is_down(other) || self.nodes[other].refuses_cells {
+            let wait_ms = u64::from(self.parameters.push_timeout_ms);
+            return self.deliver(node, wait_ms, Delivery::Input(Input::Done { id, result: Err(Refusal::TimedOut) }));
+        }
+        let ticket = PushTicket(self.count());
+        self.tickets.insert(ticket, (node, id));
+        let link = back.expect("links have two ends");
+        self.deliver(other, LATENCY_MS, Delivery::Input(Input::Cell { link, ticket, cell }));
+    }
+
+    /// Gossip to all neighbours but the one it came from; whether there is any.
+    fn spread(&mut self, node: usize, from: Option<usize>, envelope: &Envelope) -> bool {
+        self.nodes[node].seen.insert(envelope.id());
+        let others: BTreeSet<usize> = self.nodes[node].links.values().copied().collect();
+        let lost = self.gossip_lost;
+        for &other in others.iter().filter(|&&other| Some(other) != from && !lost) {
+            self.deliver(other, LATENCY_MS, Delivery::Gossip { from: node, envelope: envelope.clone() });
+        }
+        !others.is_empty()
+    }
+
+    fn gossip(&mut self, node: usize, from: usize, envelope: Envelope) {
+        let link = self.nodes[node].links.iter().find(|&(_, &other)| other == from).map(|(&link, _)| link);
+        let topic = self.nodes[node].messenger.as_ref().map(Messenger::topic);
+        let (Some(link), Some(topic)) = (link, topic) else { return };
+        if !self.nodes[node].seen.insert(envelope.id()) {
+            return;
+        }
+        let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+        let Ok(checked) = check(envelope.as_bytes(), &self.parameters, topic, epoch, Route::Gossip) else {
+            return;
+        };
+        let token = GossipToken(self.count());
+        self.tokens.insert(token, (from, envelope));
+        self.step(node, Input::Gossip { token, link, envelope: checked });
+    }
+
+    /// Lets `ms` of virtual time pass.
+    pub(crate) fn run(&mut self, ms: u64) {
+        let end_ms = self.now_ms + ms;
+        loop {
+            let wake = (0..self.nodes.len())
+                .filter_map(|node| Some((self.nodes[node].messenger.as_ref()?.next_wake()?, node)))
+                .min();
+            let message = self.queue.first_key_value().map(|(&(at_ms, _), _)| at_ms);
+            match (wake, message) {
+                (Some((at_ms, node)), message) if at_ms <= end_ms && message.is_none_or(|other| at_ms < other) => {
+                    self.now_ms = self.now_ms.max(at_ms);
+                    self.step(node, Input::Wake);
+                }
+                (_, Some(at_ms)) if at_ms <= end_ms => {
+                    self.now_ms = self.now_ms.max(at_ms);
+                    let Some((_, (node, delivery))) = self.queue.pop_first() else { return };
+                    match delivery {
+                        Delivery::Input(Input::Done { .. } | Input::Computed { .. }) if self.is_down(node) => {}
+                        Delivery::Input(input) => self.step(node, input),
+                        Delivery::Gossip { from, envelope } => self.gossip(node, from, envelope),
+                    }
+                }
+                _ => break,
+            }
+        }
+        self.now_ms = end_ms;
+    }
+
+    /// Lets hours pass; for networks that reconcile rarely ([`slow_parameters`]).
+    pub(crate) fn sleep_hours(&mut self, hours: u64) {
+        for _ in 0..hours {
+            self.run(3_600_000);
+        }
+    }
+
+    pub(crate) fn command(&mut self, node: usize, command: Command) -> Reply {
+        let id = RequestId(self.count());
+        self.step(node, Input::Command { id, command });
+        self.nodes[node].replies.remove(&id).expect("every command is answered in its step")
+    }
+
+    pub(crate) fn invite(&mut self, node: usize, label: Option<&str>) -> Invite {
+        let label = label.map(str::to_owned);
+        match self.command(node, Command::CreateInvite { label, expires_s: 7 * 86_400, peers: vec![] }) {
+            Reply::Invite(view) => Invite::parse(&view.link).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn address(&mut self, node: usize) -> Invite {
+        match self.command(node, Command::Address { peers: vec![] }) {
+            Reply::Address(view) => Invite::parse(&view.link).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn add(&mut self, node: usize, invite: Invite) -> Result<ContactNumber, CommandError> {
+        match self.command(node, Command::AddContact { invite: Box::new(invite), name: None }) {
+            Reply::Contact(view) => Ok(view.number),
+            Reply::Refused(error) => Err(error),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn send(&mut self, node: usize, contact: ContactNumber, text: &str) -> MessageNumber {
+        self.send_as(node, contact, text, None).0.number
+    }
+
+    pub(crate) fn send_as(
+        &mut self,
+        node: usize,
+        contact: ContactNumber,
+        text: &str,
+        client_id: Option<[u8; 16]>,
+    ) -> (MessageView, bool) {
+        let command = Command::Send { contact, text: text.to_owned(), reply_to: None, client_id };
+        match self.command(node, command) {
+            Reply::Message { message, known } => (*message, known),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The only contact of a node.
+    pub(crate) fn contact(&mut self, node: usize) -> ContactNumber {
+        match self.command(node, Command::Contacts) {
+            Reply::Contacts(views) if views.len() == 1 => views[0].number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Texts that a node received, in the order of arrival.
+    pub(crate) fn received(&self, node: usize) -> Vec<String> {
+        self.nodes[node]
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::MessageReceived(MessageView { body: MessageBody::Text(text), .. }) => Some(text.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The last state that a node told of a message; states never go back.
+    pub(crate) fn stage(&self, node: usize, message: MessageNumber) -> Option<DeliveryStage> {
+        let stages: Vec<DeliveryStage> = self.nodes[node]
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::MessageState { number, state, .. } if *number == message => Some(state.stage),
+                _ => None,
+            })
+            .collect();
+        let late = |pair: &[DeliveryStage]| pair == [DeliveryStage::Expired, DeliveryStage::Delivered];
+        assert!(stages.windows(2).all(|pair| pair[0] <= pair[1] || late(pair)), "{stages:?}");
+        stages.last().copied()
+    }
+
+    pub(crate) fn delivered(&self, node: usize, message: MessageNumber) -> bool {
+        self.stage(node, message) == Some(DeliveryStage::Delivered)
+    }
+
+    /// Everything that must hold at the end.
+    pub(crate) fn check(&self) {
+        for node in &self.nodes {
+            assert!(node.verdicts.values().all(|&count| count == 1));
+            assert!(node.answers.values().all(|&count| count == 1));
+        }
+    }
+
+    /// Two nodes that know each other, linked with all others, with bundles and greetings exchanged.
+    pub(crate) fn friends(&mut self, inviter: usize, guest: usize) -> (ContactNumber, ContactNumber) {
+        let invite = self.invite(inviter, Some("Guest"));
+        let theirs = self.add(guest, invite).unwrap();
+        self.run(3_000);
+        (self.contact(inviter), theirs)
+    }
+}
+
+fn onion_key(secret: [u8; 32]) -> [u8; 32] {
+    starling_relay::push::OnionSecret::from_bytes(secret).public_key()
+}
