@@ -1,4 +1,5 @@
-//! The typed client of the local API: blocking, loopback only, without proxies.
+//! The typed client of the local API: blocking, loopback only, without proxies. Here is how it asks and
+//! what can go wrong; one method for each call is in `calls`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,21 +13,18 @@ use zeroize::Zeroizing;
 
 use crate::api_file::{ApiFile, Token};
 use crate::error::{ApiError, ErrorBody, ExitCode};
-use crate::event::{EventType, SEQ_HEADER};
-use crate::event_stream::EventStream;
-use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId};
-use crate::message::{Conversations, Message, Messages, MessagesQuery, SendMessage, Sent, Trace};
-use crate::node::{AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, Peers, Settings, Status, Unlock};
-use crate::people::{
-    AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contact, Contacts, CreateInvite, InspectInvite, Invite,
-    InvitePreview, Invites, OneContact, Requests,
-};
+use crate::event::SEQ_HEADER;
 use crate::version::{VERSION, Versioned, announced};
+
+mod calls;
 
 /// How long one call may take, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection on this machine may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept: shorter than the node keeps it, so that no call meets one that is
+/// just being closed.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 /// Bytes of one answer: 500 messages of 64 KB, escaped, and room.
 const ANSWER_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
@@ -140,6 +138,7 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
+            .max_idle_age(IDLE_MAX)
             .build();
         let authorization =
             token.map(|token| Zeroizing::new(format!("Bearer {}", String::from_utf8_lossy(token.as_bytes()))));
@@ -168,258 +167,6 @@ impl Client {
     /// Process id of the node, as `api.json` says.
     pub fn pid(&self) -> Option<u32> {
         self.pid
-    }
-
-    /// The node's state. The only call that needs no token.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn health(&self) -> Result<Health, ClientError> {
-        self.get("/v1/health")
-    }
-
-    /// Number of the newest event. Ask for it, then read, then follow [`Self::events`] from it: nothing is
-    /// missed. `None` while the vault is locked.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn seq(&self) -> Result<Option<u64>, ClientError> {
-        Ok(self.call(Method::GET, "/v1/health", None)?.seq)
-    }
-
-    /// `GET /v1/status`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn status(&self) -> Result<Status, ClientError> {
-        self.get("/v1/status")
-    }
-
-    /// `GET /v1/id`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn id(&self) -> Result<Identity, ClientError> {
-        self.get("/v1/id")
-    }
-
-    /// `GET /v1/settings`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn settings(&self) -> Result<Settings, ClientError> {
-        self.get("/v1/settings")
-    }
-
-    /// `PATCH /v1/settings`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn change_settings(&self, change: &ChangeSettings) -> Result<Settings, ClientError> {
-        self.send_json(Method::PATCH, "/v1/settings", change)
-    }
-
-    /// `POST /v1/unlock`.
-    ///
-    /// # Errors
-    /// `wrong_passphrase` with `retry_after_ms`; as any call: [`ClientError`].
-    pub fn unlock(&self, unlock: &Unlock) -> Result<(), ClientError> {
-        self.post_empty("/v1/unlock", Some(unlock))
-    }
-
-    /// `POST /v1/passphrase`: sets, changes or removes it.
-    ///
-    /// # Errors
-    /// `wrong_passphrase`, `no_passphrase`; as any call: [`ClientError`].
-    pub fn change_passphrase(&self, change: &ChangePassphrase) -> Result<(), ClientError> {
-        self.post_empty("/v1/passphrase", Some(change))
-    }
-
-    /// `POST /v1/stop`: returns when the node has begun to stop.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn stop(&self) -> Result<(), ClientError> {
-        self.post_empty::<()>("/v1/stop", None)
-    }
-
-    /// `GET /v1/peers`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn peers(&self) -> Result<Peers, ClientError> {
-        self.get("/v1/peers")
-    }
-
-    /// `POST /v1/peers`: dials an address.
-    ///
-    /// # Errors
-    /// `bad_request` when it is no address; as any call: [`ClientError`].
-    pub fn add_peer(&self, peer: &AddPeer) -> Result<(), ClientError> {
-        self.post_empty("/v1/peers", Some(peer))
-    }
-
-    /// `GET /v1/invites`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn invites(&self) -> Result<Invites, ClientError> {
-        self.get("/v1/invites")
-    }
-
-    /// `POST /v1/invites`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn create_invite(&self, invite: &CreateInvite) -> Result<Invite, ClientError> {
-        self.send_json(Method::POST, "/v1/invites", invite)
-    }
-
-    /// `DELETE /v1/invites/{id}`: withdraws it.
-    ///
-    /// # Errors
-    /// `no_such_invite`; as any call: [`ClientError`].
-    pub fn revoke_invite(&self, invite: InviteId) -> Result<(), ClientError> {
-        self.delete(&format!("/v1/invites/{invite}"))
-    }
-
-    /// `POST /v1/invites/inspect`: what an invite says, without using it.
-    ///
-    /// # Errors
-    /// `invite_damaged`, `invite_cut`, `version_too_new`; as any call: [`ClientError`].
-    pub fn inspect_invite(&self, invite: &InspectInvite) -> Result<InvitePreview, ClientError> {
-        self.send_json(Method::POST, "/v1/invites/inspect", invite)
-    }
-
-    /// `GET /v1/contacts`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn contacts(&self) -> Result<Contacts, ClientError> {
-        self.get("/v1/contacts")
-    }
-
-    /// `POST /v1/contacts`: uses an invite or an address.
-    ///
-    /// # Errors
-    /// Each fault of an invite has its own code; as any call: [`ClientError`].
-    pub fn add_contact(&self, contact: &AddContact) -> Result<Contact, ClientError> {
-        self.send_json(Method::POST, "/v1/contacts", contact).map(|answer: OneContact| answer.contact)
-    }
-
-    /// `PATCH /v1/contacts/{id}`: renames, blocks, unblocks.
-    ///
-    /// # Errors
-    /// `no_such_contact`, `name_taken`; as any call: [`ClientError`].
-    pub fn change_contact(&self, contact: ContactId, change: &ChangeContact) -> Result<Contact, ClientError> {
-        self.send_json(Method::PATCH, &format!("/v1/contacts/{contact}"), change)
-            .map(|answer: OneContact| answer.contact)
-    }
-
-    /// `DELETE /v1/contacts/{id}`.
-    ///
-    /// # Errors
-    /// `no_such_contact`; as any call: [`ClientError`].
-    pub fn remove_contact(&self, contact: ContactId) -> Result<(), ClientError> {
-        self.delete(&format!("/v1/contacts/{contact}"))
-    }
-
-    /// `GET /v1/requests`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn requests(&self) -> Result<Requests, ClientError> {
-        self.get("/v1/requests")
-    }
-
-    /// `POST /v1/requests/{id}`: the new contact, or none when it was refused.
-    ///
-    /// # Errors
-    /// `no_such_request`, `name_taken`; as any call: [`ClientError`].
-    pub fn answer_request(&self, request: RequestId, answer: &AnswerRequest) -> Result<Option<Contact>, ClientError> {
-        self.send_json(Method::POST, &format!("/v1/requests/{request}"), answer)
-            .map(|answered: AnsweredRequest| answered.contact)
-    }
-
-    /// `GET /v1/conversations`.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn conversations(&self) -> Result<Conversations, ClientError> {
-        self.get("/v1/conversations")
-    }
-
-    /// `GET /v1/conversations/{id}/messages`.
-    ///
-    /// # Errors
-    /// `no_such_contact`; as any call: [`ClientError`].
-    pub fn messages(&self, conversation: ConversationId, query: &MessagesQuery) -> Result<Messages, ClientError> {
-        let mut path = format!("/v1/conversations/{conversation}/messages");
-        let parameters = [
-            query.before.map(|before| format!("before={before}")),
-            query.limit.map(|limit| format!("limit={limit}")),
-            query.since.map(|since| format!("since={since}")),
-        ];
-        for (parameter, separator) in parameters.into_iter().flatten().zip("?&&".chars()) {
-            path.push(separator);
-            path.push_str(&parameter);
-        }
-        self.get(&path)
-    }
-
-    /// `POST /v1/conversations/{id}/messages`. Safe to repeat under the same `client_id`.
-    ///
-    /// # Errors
-    /// `no_such_contact`, `too_large`, `disk_full`; as any call: [`ClientError`].
-    pub fn send(&self, conversation: ConversationId, message: &SendMessage) -> Result<Sent, ClientError> {
-        let path = format!("/v1/conversations/{conversation}/messages");
-        let answer = self.call(Method::POST, &path, Some(json(message)))?;
-        Ok(Sent { known: answer.status == 200, message: self.parse(&answer.text)? })
-    }
-
-    /// `GET /v1/messages/{id}`.
-    ///
-    /// # Errors
-    /// `no_such_message`; as any call: [`ClientError`].
-    pub fn message(&self, message: MessageId) -> Result<Message, ClientError> {
-        self.get(&format!("/v1/messages/{message}"))
-    }
-
-    /// `GET /v1/messages/{id}/trace`.
-    ///
-    /// # Errors
-    /// `no_such_message`; as any call: [`ClientError`].
-    pub fn trace(&self, message: MessageId) -> Result<Trace, ClientError> {
-        self.get(&format!("/v1/messages/{message}/trace"))
-    }
-
-    /// `GET /v1/events`: events after number `since` (from now on if absent), of `types` (all if empty).
-    /// With a `limit`, the stream ends in [`ClientError::TimedOut`] after that time. When it breaks, open
-    /// another one from the last number that was seen.
-    ///
-    /// # Errors
-    /// As any call: [`ClientError`].
-    pub fn events(
-        &self,
-        since: Option<u64>,
-        types: &[EventType],
-        limit: Option<Duration>,
-    ) -> Result<EventStream, ClientError> {
-        let mut path = "/v1/events".to_owned();
-        if let Some(since) = since {
-            path.push_str(&format!("?since={since}"));
-        }
-        if !types.is_empty() {
-            let names: Vec<&str> = types.iter().map(|known| known.as_str()).collect();
-            path.push_str(if since.is_some() { "&types=" } else { "?types=" });
-            path.push_str(&names.join(","));
-        }
-        let response = self.run(Method::GET, &path, None, limit)?;
-        if response.status().as_u16() == 200 {
-            return Ok(EventStream::new(response.into_body(), self.url.clone()));
-        }
-        let answer = self.read(response)?;
-        Err(self.refused(&answer))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -205,9 +205,12 @@ impl Code {
     pub const fn retry(self) -> Retry {
         match self {
             Self::WrongPassphrase | Self::SlowDown | Self::OutboxFull | Self::Starting | Self::TimedOut => Retry::Later,
-            Self::Locked | Self::DiskFull | Self::ContactBlocked | Self::DevicesForked | Self::TooMany | Self::VersionTooNew => {
-                Retry::AfterFix
-            }
+            Self::Locked
+            | Self::DiskFull
+            | Self::ContactBlocked
+            | Self::DevicesForked
+            | Self::TooMany
+            | Self::VersionTooNew => Retry::AfterFix,
             _ => Retry::Never,
         }
     }

@@ -33,7 +33,7 @@ use app::App;
 /// Connections at a time, event streams included.
 const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take to send the head of a request, and how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the head of a request, and of what is buffered of its body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// How long answers may take that are under way when the server ends.
