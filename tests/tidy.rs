@@ -83,7 +83,8 @@ fn root() -> PathBuf {
 fn metadata() -> cargo_metadata::Metadata {
     MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
-        .other_options(vec!["--offline".to_owned(), "--locked".to_owned()])
+        .no_deps()
+        .other_options(vec!["--offline".to_owned()])
         .exec()
         .expect("cargo metadata works in a built checkout")
 }

@@ -89,7 +89,10 @@ fn a_net_goes_up_talks_survives_a_kill_and_goes_down() {
 
     let ps = last_json(&ok(home, &["ps", "--json"]));
     let nodes = ps["nodes"].as_array().unwrap();
-    assert_eq!(nodes.iter().map(|node| node["name"].as_str().unwrap()).collect::<Vec<_>>(), ["alice", "bob", "carol", "dave"]);
+    assert_eq!(
+        nodes.iter().map(|node| node["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["alice", "bob", "carol", "dave"]
+    );
     assert!(nodes.iter().all(|node| node["state"] == "online"), "{ps}");
     assert_eq!(last_json(&ok(home, &["status", "--json"]))["online"], 4);
 

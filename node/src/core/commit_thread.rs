@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use starling_messenger::record::VaultWrite;
 use starling_messenger::turn::Output;
 use starling_store::vault::{EventBytes, Vault, VaultError};
-use zeroize::Zeroizing;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use super::event_log::{Happening, LoggedEvent};
 use super::release::Release;

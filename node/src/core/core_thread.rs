@@ -64,7 +64,6 @@ impl Core {
                     // The stream that asked may have ended.
                     let _ = answer.send((pool.snapshot(window), pool.horizon(epoch)));
                 }
-                Taken::Control(Control::SealHours) => self.seal_hours(),
                 Taken::Control(Control::Stop(answer)) => {
                     let stopped = Stopped { undelivered: self.undelivered() };
                     let turn = self.messenger.shut_down(self.clock.now(), &mut self.rng);
@@ -145,8 +144,5 @@ impl Core {
             tracing::error!("the commit thread is gone");
             std::process::abort();
         }
-    }
-
-    fn seal_hours(&mut self) {
     }
 }

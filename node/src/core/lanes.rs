@@ -3,6 +3,7 @@
 
 use starling_messenger::turn::Input;
 use starling_relay::pool::EnvelopePool;
+use starling_store::pool_files::DiskPool;
 use starling_wire::envelope::{Epoch, EpochRange};
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,7 +21,7 @@ pub(crate) const GOSSIP_MAX: usize = 512;
 pub(crate) const PULLED_MAX: usize = 16;
 
 /// The pool of a real node.
-pub(crate) type NodePool = starling_relay::pool::MemoryPool;
+pub(crate) type NodePool = DiskPool;
 /// An immutable view of it.
 pub(crate) type Snapshot = <NodePool as EnvelopePool>::Snapshot;
 
@@ -35,8 +36,6 @@ pub(crate) enum Control {
         /// Where it goes, with the pool's horizon.
         answer: oneshot::Sender<(Snapshot, Epoch)>,
     },
-    /// Write sealed hours to their final files.
-    SealHours,
     /// Save and end.
     Stop(oneshot::Sender<Stopped>),
 }

@@ -202,7 +202,10 @@ impl Lifecycle {
         }
         self.set_state(&opened, NodeState::Stopping);
         *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        opened.close().await
+        let stopped = opened.close().await;
+        // Only now may another process use the directory.
+        drop(self.settings.lock);
+        stopped
     }
 
     fn state(&self) -> NodeState {
@@ -343,7 +346,6 @@ impl Lifecycle {
             }
             Err(error) => tracing::warn!(%error, "the free room of the disk could not be read"),
         }
-        opened.seal_hours_if_due();
     }
 
     /// Gives the ballast up when the disk is nearly full, and takes it again when there is room.

@@ -16,6 +16,7 @@ pub(crate) mod commit_thread;
 pub(crate) mod core_thread;
 pub(crate) mod event_log;
 pub(crate) mod handle;
+pub(crate) mod keeper_thread;
 pub(crate) mod lanes;
 pub(crate) mod lifecycle;
 pub(crate) mod node_records;

@@ -1,7 +1,7 @@
 //! Everything that exists while the vault is open: opened in order, closed in the reverse.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
@@ -12,10 +12,11 @@ use starling_messenger::turn::{Input, Turn};
 use starling_net::NetCommand;
 use starling_net::{NetConfig, NetHandle};
 use starling_relay::push::OnionSecret;
+use starling_store::pool_files::PoolOptions;
 use starling_store::reader::Reader;
 use starling_store::seal_at_rest::MasterKey;
 use starling_store::vault::Vault;
-use starling_wire::envelope::{Epoch, TopicId};
+use starling_wire::envelope::TopicId;
 use starling_wire::invite::InvitePeer;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,6 +25,7 @@ use super::commit_thread::{self, Batch};
 use super::core_thread::{self, Core};
 use super::event_log::Happening;
 use super::handle::{Open, PeerView, Shared};
+use super::keeper_thread;
 use super::lanes::{Control, Lanes, NodePool, Stopped, lanes};
 use super::lifecycle::Settings;
 use super::node_records::{NodeKeys, peer_cache_key, remember_peers, remembered_peers};
@@ -46,7 +48,7 @@ pub(crate) struct Opened {
     threads: Vec<JoinHandle<()>>,
     network: String,
     peer: String,
-    sealed_epoch: AtomicU32,
+    stopping: Arc<AtomicBool>,
     /// Peers of earlier runs.
     pub(crate) remembered: u32,
 }
@@ -97,6 +99,8 @@ impl Opened {
         let bridge =
             Bridge { lanes: lanes.clone(), workers: workers.clone(), release: release.clone(), syncs: driver, notices };
         tokio::spawn(bridge.run(events));
+        let stopping = Arc::new(AtomicBool::new(false));
+        keeper_thread::start(start.messenger.pool().keeper(), stopping.clone())?;
         let core = Core {
             messenger: start.messenger,
             clock: start.clock,
@@ -116,7 +120,7 @@ impl Opened {
             workers,
             threads,
             network: settings.parameters.name.clone(),
-            sealed_epoch: AtomicU32::new(0),
+            stopping,
             remembered,
         };
         Ok((opened, notices_end))
@@ -200,14 +204,6 @@ impl Opened {
         let _ = self.lanes.control.try_send(Control::Input(Input::Disk { free_bytes }));
     }
 
-    /// Once an hour, lets the pool write closed hours to their final files.
-    pub(crate) fn seal_hours_if_due(&self) {
-        let epoch = Epoch::from_unix_ms(Clock::unix_ms_now()).0;
-        if self.sealed_epoch.swap(epoch, Ordering::Relaxed) != epoch {
-            let _ = self.lanes.control.try_send(Control::SealHours);
-        }
-    }
-
     /// Stops the core, commits what is left, closes the network, ends the threads.
     pub(crate) async fn close(self) -> anyhow::Result<Stopped> {
         // The network ends first, so that its last word on peers is still committed and nothing new comes.
@@ -216,6 +212,7 @@ impl Opened {
         self.lanes.control.send(Control::Stop(answer)).await.ok().context("the core ended early")?;
         let stopped = stopped.await.context("the core ended early")?;
         self.workers.stop();
+        self.stopping.store(true, Ordering::Relaxed);
         let Self { commits, threads, .. } = self;
         drop(commits);
         tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())))
@@ -241,11 +238,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     let health = vault.health();
     if health.damaged > 0 {
         // A session that is missing would be taken up from nothing, and seal with keys that were used.
-        anyhow::bail!(
-            "{} of {} vault records fail their check. Nothing was changed.",
-            health.damaged,
-            health.records
-        );
+        anyhow::bail!("{} of {} vault records fail their check. Nothing was changed.", health.damaged, health.records);
     }
     let reader = vault.reader();
     let network = settings.parameters.name.as_str();
@@ -255,9 +248,9 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
         vault.commit(&writes, Vec::new()).context("the node's keys")?;
     }
     let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
-    let pool = NodePool::new(&settings.parameters);
-    let setup =
-        Setup { parameters: settings.parameters.clone(), onion_secret: *keys.onion, name: String::new() };
+    let options = PoolOptions { cap_bytes: settings.disk_limit_bytes, ..PoolOptions::default() };
+    let pool = NodePool::open(&settings.data, &settings.parameters, options).context("the pool")?;
+    let setup = Setup { parameters: settings.parameters.clone(), onion_secret: *keys.onion, name: String::new() };
     let fresh = image.records.is_empty();
     let (messenger, first) = if fresh {
         Messenger::create(setup, pool, now, &mut rng)
