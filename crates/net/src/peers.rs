@@ -20,8 +20,9 @@ const PUSH_STREAMS_MAX: usize = 16;
 /// Streams of a peer that were refused within a minute, after which the peer is at fault.
 const REFUSED_STREAMS_MAX: u32 = 256;
 const REFUSED_WINDOW_MS: u64 = 60_000;
-/// Least time between two Holds of a peer: each costs up to 33 signature checks.
+/// Holds of a peer: one a second, four at once; each costs up to 33 signature checks.
 const HOLD_INTERVAL_MS: u64 = 1_000;
+const HOLD_BURST: u64 = 4;
 /// Ids of peers that have gone and may still be named by the layers above.
 const GONE_MAX: usize = 256;
 
@@ -79,7 +80,8 @@ pub(crate) struct Peer {
     pub(crate) round_trip_ms: Option<u32>,
     /// Envelopes that this peer brought first.
     pub(crate) delivered: u64,
-    next_hold_ms: u64,
+    /// When all Holds so far are paid for.
+    holds_paid_ms: u64,
     places: Places,
     refused: (u64, u32),
 }
@@ -99,7 +101,7 @@ impl Peer {
             agent: String::new(),
             round_trip_ms: None,
             delivered: 0,
-            next_hold_ms: 0,
+            holds_paid_ms: 0,
             places: Places {
                 link: Arc::new(Semaphore::new(LINK_STREAMS_MAX)),
                 sync: Arc::new(Semaphore::new(SYNC_STREAMS_MAX)),
@@ -140,11 +142,11 @@ impl Peer {
         self.refused.1 > REFUSED_STREAMS_MAX
     }
 
-    /// Whether a Hold may come now; the next one only after a while.
+    /// Whether a Hold may come now.
     pub(crate) fn may_hold(&mut self, now_ms: u64) -> bool {
-        let may = now_ms >= self.next_hold_ms;
+        let may = self.holds_paid_ms <= now_ms.saturating_add((HOLD_BURST - 1) * HOLD_INTERVAL_MS);
         if may {
-            self.next_hold_ms = now_ms.saturating_add(HOLD_INTERVAL_MS);
+            self.holds_paid_ms = self.holds_paid_ms.max(now_ms).saturating_add(HOLD_INTERVAL_MS);
         }
         may
     }
@@ -232,5 +234,29 @@ impl Peers {
                 anchor: anchor(node),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_come_four_at_once_and_then_one_a_second() {
+        let mut peer = Peer::new(LinkId(1), 5_000);
+        let allowed = |peer: &mut Peer, now_ms| (0..10).filter(|_| peer.may_hold(now_ms)).count();
+        assert_eq!(allowed(&mut peer, 5_000), 4);
+        assert_eq!(allowed(&mut peer, 5_999), 0);
+        assert_eq!(allowed(&mut peer, 6_000), 1);
+        assert_eq!(allowed(&mut peer, 60_000), 4);
+    }
+
+    #[test]
+    fn refused_streams_are_forgiven_after_a_minute() {
+        let mut peer = Peer::new(LinkId(1), 0);
+        assert!((0..REFUSED_STREAMS_MAX).all(|_| !peer.refuse_stream(1)));
+        assert!(!peer.refuse_stream(REFUSED_WINDOW_MS + 1));
+        assert!((1..REFUSED_STREAMS_MAX).all(|_| !peer.refuse_stream(REFUSED_WINDOW_MS + 2)));
+        assert!(peer.refuse_stream(REFUSED_WINDOW_MS + 3));
     }
 }

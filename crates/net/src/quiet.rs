@@ -91,26 +91,21 @@ impl<H: ConnectionHandler> ConnectionHandler for QuietHandler<H> {
         self.0.on_behaviour_event(event);
     }
 
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<
-            Self::InboundProtocol,
-            Self::OutboundProtocol,
-            Self::InboundOpenInfo,
-            Self::OutboundOpenInfo,
-        >,
-    ) {
+    fn on_connection_event(&mut self, event: Event<'_, Inbound<H>, Outbound<H>, H>) {
         if let Some(event) = unwrap_event::<H>(event) {
             self.0.on_connection_event(event);
         }
     }
 }
 
+type Event<'a, I, O, H> =
+    ConnectionEvent<'a, I, O, <H as ConnectionHandler>::InboundOpenInfo, <H as ConnectionHandler>::OutboundOpenInfo>;
+
 /// The same event in the terms of the wrapped handler: the types differ only in the name of the upgrade.
 /// `None` for kinds of events that this version of libp2p does not have yet.
 fn unwrap_event<H: ConnectionHandler>(
-    event: ConnectionEvent<'_, Inbound<H>, Outbound<H>, H::InboundOpenInfo, H::OutboundOpenInfo>,
-) -> Option<ConnectionEvent<'_, H::InboundProtocol, H::OutboundProtocol, H::InboundOpenInfo, H::OutboundOpenInfo>> {
+    event: Event<'_, Inbound<H>, Outbound<H>, H>,
+) -> Option<Event<'_, H::InboundProtocol, H::OutboundProtocol, H>> {
     Some(match event {
         ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info }) => {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, info })

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -52,14 +51,14 @@ impl AsRef<str> for Named {
 
 /// Protocols offered, or the one asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Offer(Arc<[Named]>);
+pub(crate) struct Offer(Vec<Named>);
 
 impl UpgradeInfo for Offer {
     type Info = Named;
     type InfoIter = std::vec::IntoIter<Named>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.to_vec().into_iter()
+        self.0.clone().into_iter()
     }
 }
 
@@ -159,10 +158,11 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Offer, Offer, (), u64>) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
-                if self.inbound.len() < INBOUND_WAITING_MAX {
-                    self.inbound.push_back(protocol);
-                }
+            // Beyond the limit the stream is dropped, which the peer sees as its end.
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. })
+                if self.inbound.len() < INBOUND_WAITING_MAX =>
+            {
+                self.inbound.push_back(protocol);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
                 self.answers.push_back(FromHandler::Opened(info, protocol));

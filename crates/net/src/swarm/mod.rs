@@ -66,14 +66,17 @@ enum Purpose {
 
 /// Something happened.
 enum Happened {
-    Swarm(SwarmEvent<BehaviourEvent>),
+    Swarm(Box<SwarmEvent<BehaviourEvent>>),
     Link(LinkStream),
     Cell(InboundCell),
-    Pushed(u64, Result<(), Refusal>),
+    Pushed(Pushed),
     Request(Option<Request>),
     Told,
     Time,
 }
+
+/// How a push ended: its request, and the result.
+type Pushed = (u64, Result<(), Refusal>);
 
 struct Task {
     swarm: Swarm<Behaviour>,
@@ -120,7 +123,7 @@ struct Task {
     requests: mpsc::Receiver<Request>,
     link_streams: (mpsc::Sender<LinkStream>, mpsc::Receiver<LinkStream>),
     cells: (mpsc::Sender<InboundCell>, mpsc::Receiver<InboundCell>),
-    pushed: (mpsc::Sender<(u64, Result<(), Refusal>)>, mpsc::Receiver<(u64, Result<(), Refusal>)>),
+    pushed: (mpsc::Sender<Pushed>, mpsc::Receiver<Pushed>),
     status: watch::Sender<NetStatus>,
     next_tick_ms: u64,
     cache_at_ms: u64,
@@ -243,9 +246,9 @@ impl Task {
             let deadline = self.started + Duration::from_millis(self.next_tick_ms);
             let idle = self.outbox.is_empty();
             let happened = tokio::select! {
-                event = self.swarm.select_next_some() => Happened::Swarm(event),
+                event = self.swarm.select_next_some() => Happened::Swarm(Box::new(event)),
                 Some(event) = self.link_streams.1.recv() => Happened::Link(event),
-                Some((request, result)) = self.pushed.1.recv() => Happened::Pushed(request, result),
+                Some(pushed) = self.pushed.1.recv() => Happened::Pushed(pushed),
                 // A cell is taken only when there is room to tell it, after all that was said before it.
                 Some(cell) = traffic::next_cell(&self.lanes.pushes, &mut self.cells.1), if idle => Happened::Cell(cell),
                 request = self.requests.recv(), if self.outbox.has_room() => Happened::Request(request),
@@ -258,10 +261,10 @@ impl Task {
                 () = sleep_until(deadline.into()) => Happened::Time,
             };
             match happened {
-                Happened::Swarm(event) => self.on_swarm(event),
+                Happened::Swarm(event) => self.on_swarm(*event),
                 Happened::Link(event) => self.on_link_stream(event),
                 Happened::Cell(cell) => self.on_cell(cell),
-                Happened::Pushed(request, result) => self.outbox.push(NetEvent::Done { request, result }),
+                Happened::Pushed((request, result)) => self.outbox.push(NetEvent::Done { request, result }),
                 Happened::Request(Some(Request::Shutdown(answer))) => {
                     self.farewell().await;
                     let _ = answer.send(());

@@ -163,3 +163,49 @@ fn reach(address: &libp2p::Multiaddr) -> Option<(AddressScope, bool)> {
     let at = crate::address::Endpoint::parse(address)?;
     Some((crate::address::ip_scope(at.ip)?, at.quic))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::AddressGroup;
+    use crate::event::LinkId;
+
+    fn up(link: u64) -> NetEvent {
+        NetEvent::LinkUp {
+            link: LinkId(link),
+            group: AddressGroup { narrow: 0, wide: 0 },
+            outbound: true,
+            onion_key: [0; 32],
+            clock_offset_ms: 0,
+        }
+    }
+
+    fn peers(connected: usize) -> NetEvent {
+        NetEvent::PeersChanged { connected, held: 0, in_shard: 0 }
+    }
+
+    #[test]
+    fn an_outbox_that_nobody_empties_does_not_grow() {
+        let mut outbox = Outbox::default();
+        for round in 0..10_000 {
+            outbox.push(up(round));
+            outbox.push(peers(round as usize));
+            outbox.push(NetEvent::PeerCache(Vec::new()));
+            outbox.push(NetEvent::LinkDown { link: LinkId(round) });
+        }
+        assert_eq!(outbox.0.len(), 2);
+        assert!(matches!(outbox.pop(), Some(NetEvent::PeersChanged { connected: 9_999, .. })));
+    }
+
+    #[test]
+    fn the_end_of_a_link_that_was_told_is_told() {
+        let mut outbox = Outbox::default();
+        outbox.push(up(1));
+        outbox.pop();
+        outbox.push(NetEvent::LinkDown { link: LinkId(1) });
+        outbox.push(up(1));
+        assert!(matches!(outbox.pop(), Some(NetEvent::LinkDown { .. })));
+        assert!(matches!(outbox.pop(), Some(NetEvent::LinkUp { .. })));
+        assert!(outbox.is_empty());
+    }
+}

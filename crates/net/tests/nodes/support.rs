@@ -120,8 +120,7 @@ impl Node {
         let mut status = self.handle.status();
         let reached = timeout(DEADLINE, status.wait_for(|now| condition(now))).await.map(|now| now.is_ok());
         assert_eq!(reached, Ok(true), "{what}: {:?}", status.borrow());
-        let now = status.borrow().clone();
-        now
+        status.borrow().clone()
     }
 
     /// The first address it listens on, with its peer id.
