@@ -4,5 +4,6 @@ mod bundles;
 mod conversation;
 mod first_contacts;
 mod records;
+mod vectors;
 pub(crate) mod world;
 mod wycheproof;

@@ -81,6 +81,12 @@ impl Agreements {
         ]))
     }
 
+    /// DH1 to DH4.
+    #[cfg(test)]
+    pub(crate) const fn as_array(&self) -> &[Secret<32>; 4] {
+        &self.0
+    }
+
     /// RK0 || HK_i || HK_r || sid of B3.
     pub(crate) fn roots(&self, transcript_hash: &[u8; 32], kem_shared: &Secret<32>) -> Roots {
         let Self([dh1, dh2, dh3, dh4]) = self;
