@@ -61,11 +61,14 @@ pub struct PoolOptions {
     pub cap_bytes: u64,
     /// Bytes that stay free on the disk: below, strangers' envelopes are refused.
     pub free_bytes_min: u64,
+    /// Late envelopes that may be indexed in memory, about 400 bytes each, before an insert has to merge some
+    /// into their sorted files itself. At a quarter of it the keeper is called.
+    pub late_max: usize,
 }
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        Self { cap_bytes: CAP_BYTES, free_bytes_min: disk::STRANGERS_FREE_BYTES_MIN }
+        Self { cap_bytes: CAP_BYTES, free_bytes_min: disk::STRANGERS_FREE_BYTES_MIN, late_max: 65_536 }
     }
 }
 
@@ -147,7 +150,7 @@ impl DiskPool {
         let directory = directory.join(POOL_DIRECTORY);
         let failed = |error: io::Error| PoolError::Io(error.to_string());
         atomic_file::create_private_directory(&directory).map_err(failed)?;
-        let state = recover::open(&directory).map_err(failed)?;
+        let state = recover::open(&directory, options.late_max).map_err(failed)?;
         let shared = Shared {
             directory,
             options,
@@ -185,11 +188,11 @@ impl EnvelopePool for DiskPool {
     fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError> {
         let (mut found, indexes) = self.shared.lock().tag_candidates(tags, from);
         for (key, index) in indexes {
-            let Some(entries) = index.load(&self.shared.directory).map_err(|error| self.shared.pool_error(error))?
-            else {
+            let loaded = index.load_or_salvage(&self.shared.directory);
+            let (entries, is_damaged) = loaded.map_err(|error| self.shared.pool_error(error))?;
+            if is_damaged {
                 self.shared.lock().suspect(key);
-                continue;
-            };
+            }
             found.extend(entries.into_iter().filter(|entry| tags.contains(&entry.tag)).map(|entry| (key, entry)));
         }
         found.sort_by_key(|(_, entry)| (entry.tag, entry.arrival));

@@ -61,10 +61,8 @@ impl Backlog {
         let keep = ARRIVALS_MAX.max(limit);
         let mut damaged = Vec::new();
         for (key, index) in shelves {
-            let Some(entries) = index.load(directory)? else {
-                damaged.push(*key);
-                continue;
-            };
+            let (entries, is_damaged) = index.load_or_salvage(directory)?;
+            damaged.extend(is_damaged.then_some(*key));
             for entry in entries.into_iter().filter(|entry| entry.arrival > number) {
                 let arrival = Arrival { number: entry.arrival, key: key.envelope(entry.id), tag: entry.tag };
                 self.arrivals.insert(entry.arrival, arrival);

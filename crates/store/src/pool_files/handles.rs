@@ -33,8 +33,9 @@ impl Handles {
             let oldest = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(place, _)| *place);
             oldest.and_then(|place| self.files.remove(&place));
         }
-        let handle =
-            OpenOptions::new().read(true).write(true).create(true).mode(0o600).open(key.path(directory, file))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let handle = options.open(key.path(directory, file))?;
         let handle = Arc::new(handle);
         self.files.insert((key, file), (Arc::clone(&handle), uses));
         Ok(handle)

@@ -133,6 +133,14 @@ impl SealedIndex {
         Ok(decode_verified(self.key, &bytes))
     }
 
+    /// As [`SealedIndex::load`], but a damaged file gives whatever may be an entry, and `true`.
+    pub(crate) fn load_or_salvage(&self, directory: &Path) -> io::Result<(Vec<Entry>, bool)> {
+        match self.load(directory)? {
+            Some(entries) => Ok((entries, false)),
+            None => Ok((salvage(directory, self.key)?, true)),
+        }
+    }
+
     fn encode_header(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);

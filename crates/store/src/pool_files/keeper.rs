@@ -14,7 +14,7 @@ use starling_wire::envelope::Epoch;
 
 use crate::atomic_file;
 use crate::pool_files::entry::Entry;
-use crate::pool_files::index::{self, SealedIndex};
+use crate::pool_files::index::SealedIndex;
 use crate::pool_files::names::{ShelfFile, ShelfKey};
 use crate::pool_files::recover::{self, is_proved};
 use crate::pool_files::shelf::{Recent, Shelf};
@@ -120,13 +120,8 @@ impl Merge {
         let mut entries: BTreeMap<_, _> = self.recent.iter().map(|entry| (entry.id, *entry)).collect();
         let mut proof_needed = self.suspect;
         if let Some(index) = &self.sealed {
-            let sealed = match index.load(directory)? {
-                Some(sealed) => sealed,
-                None => {
-                    proof_needed = true;
-                    index::salvage(directory, self.key)?
-                }
-            };
+            let (sealed, is_damaged) = index.load_or_salvage(directory)?;
+            proof_needed |= is_damaged;
             for entry in sealed {
                 entries.entry(entry.id).or_insert(entry);
             }

@@ -20,7 +20,7 @@ use crate::pool_files::state::PoolState;
 const FLOOR_FILE: &str = "floor";
 
 /// Reads all shelves of `directory`.
-pub(crate) fn open(directory: &Path) -> io::Result<PoolState> {
+pub(crate) fn open(directory: &Path, late_max: usize) -> io::Result<PoolState> {
     let mut keys = BTreeSet::new();
     for file in fs::read_dir(directory)? {
         let name = file?.file_name();
@@ -31,7 +31,7 @@ pub(crate) fn open(directory: &Path) -> io::Result<PoolState> {
             keys.insert(key);
         }
     }
-    let mut state = PoolState::new(read_floor(directory));
+    let mut state = PoolState::new(read_floor(directory), late_max);
     for key in keys {
         let shelf = open_shelf(directory, key)?;
         if shelf.len() == 0 {

@@ -21,11 +21,6 @@ use crate::pool_files::shelf::{Recent, Shelf};
 use crate::pool_files::snapshot::DiskSnapshot;
 use crate::pool_files::{PoolStats, Shared, recover};
 
-/// Late envelopes in memory beyond which the keeper is called before the hour is over.
-pub(crate) const LATE_DUE: usize = 16_384;
-/// Late envelopes in memory beyond which an insert itself merges the fullest shelf.
-pub(crate) const LATE_MAX: usize = 65_536;
-
 /// What the lock of the pool protects.
 #[derive(Debug)]
 pub(crate) struct PoolState {
@@ -40,12 +35,13 @@ pub(crate) struct PoolState {
     refused: RefusedIds,
     bytes: u64,
     floor: Epoch,
+    late_max: usize,
     last_version: u64,
     last_tended: Epoch,
 }
 
 impl PoolState {
-    pub(crate) fn new(floor: Epoch) -> Self {
+    pub(crate) fn new(floor: Epoch, late_max: usize) -> Self {
         Self {
             shelves: BTreeMap::new(),
             handles: Handles::default(),
@@ -57,6 +53,7 @@ impl PoolState {
             refused: RefusedIds::default(),
             bytes: 0,
             floor,
+            late_max,
             last_version: 0,
             last_tended: Epoch(0),
         }
@@ -326,12 +323,17 @@ impl PoolState {
         self.arrivals.len().saturating_sub(open)
     }
 
+    /// Late envelopes in memory at which the keeper is called before the hour is over.
+    fn late_due(&self) -> usize {
+        self.late_max / 4
+    }
+
     pub(crate) fn is_due(&self) -> bool {
-        self.late() >= LATE_DUE
+        self.late() >= self.late_due()
     }
 
     pub(crate) fn is_overdue(&self) -> bool {
-        self.late() >= LATE_MAX
+        self.late() >= self.late_max
     }
 
     /// Closed shelves to write anew: all that have something to merge or to mend when `now` is another hour
@@ -350,7 +352,7 @@ impl PoolState {
         let mut shelves: Vec<_> = self.closed(now).map(|(key, shelf)| (shelf.recent.len(), *key)).collect();
         shelves.sort_unstable_by(|a, b| b.cmp(a));
         let due = shelves.into_iter().take_while(|(recent, _)| {
-            let due = late >= LATE_DUE / 2 && *recent > 0;
+            let due = late >= self.late_due() / 2 && *recent > 0;
             late = late.saturating_sub(*recent);
             due
         });

@@ -27,12 +27,14 @@ pub(crate) struct EventLog {
     newest: u64,
     /// Numbers and times of the oldest events that are kept, oldest first; a part of them only.
     oldest: VecDeque<(u64, u64)>,
+    /// Number of the newest event that was forgotten in this run.
+    forgotten: u64,
 }
 
 impl EventLog {
     pub(crate) fn load(records: &Records) -> Result<Self, VaultError> {
         let newest = event_keys(records, 0, u64::MAX).next_back().transpose()?.map_or(0, |key| order_of(&key));
-        Ok(Self { newest, oldest: VecDeque::new() })
+        Ok(Self { newest, oldest: VecDeque::new(), forgotten: 0 })
     }
 
     pub(crate) fn newest(&self) -> u64 {
@@ -59,6 +61,7 @@ impl EventLog {
                 break;
             }
             self.oldest.pop_front();
+            self.forgotten = number;
             batch.delete(event_key(batch.records(), number))?;
         }
         Ok(())
@@ -67,8 +70,8 @@ impl EventLog {
     /// Number and time of the oldest event up to `last`. One that does not open has no time and goes when
     /// its turn comes: it tells nobody anything.
     fn next_oldest(&mut self, records: &Records, last: u64) -> Result<Option<(u64, u64)>, VaultError> {
-        if self.oldest.is_empty() {
-            for key in event_keys(records, 0, last).take(TIMES_AHEAD) {
+        if self.oldest.is_empty() && self.forgotten < last {
+            for key in event_keys(records, self.forgotten.saturating_add(1), last).take(TIMES_AHEAD) {
                 let key = key?;
                 let unix_ms = match records.get(&key) {
                     Ok(value) => value.and_then(|value| decode(&value)).map_or(0, |event| event.unix_ms),
