@@ -25,6 +25,8 @@ use super::opened::Opened;
 const ALONE_AFTER: Duration = Duration::from_secs(30);
 /// How often the disk is measured, hours are sealed if due, and the network's numbers are refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
+/// How long the end waits for what the network still has to say.
+const LAST_WORD_MAX: Duration = Duration::from_secs(2);
 /// Requests to the lifecycle task that may wait.
 const CONTROL_MAX: usize = 64;
 /// Waits after wrong passphrases, seconds: 0, 1, 2, 4, ... and never more than this.
@@ -157,7 +159,10 @@ impl Lifecycle {
         // Argon2id takes half a second of a core: not on the runtime's threads.
         let opened = tokio::task::spawn_blocking(move || keys.unlock(&passphrase)).await;
         match opened {
-            Ok(Ok(key)) => Ok(key),
+            Ok(Ok(key)) => {
+                self.wrong_tries = 0;
+                Ok(key)
+            }
             Ok(Err(KeyError::WrongPassphrase)) => {
                 let wait_s = match self.wrong_tries {
                     0 => 0,
@@ -202,6 +207,13 @@ impl Lifecycle {
         }
         self.set_state(&opened, NodeState::Stopping);
         *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        opened.shut_network().await;
+        // The network's last word is whom it met; its events end with it.
+        while let Ok(Some(notice)) = tokio::time::timeout(LAST_WORD_MAX, notices.recv()).await {
+            if let Notice::Cache(peers) = notice {
+                opened.remember(&peers);
+            }
+        }
         let stopped = opened.close().await;
         // Only now may another process use the directory.
         drop(self.settings.lock);
@@ -283,7 +295,6 @@ impl Lifecycle {
         if self.protection() == Protection::Passphrase {
             let old = old.ok_or(PassphraseError::Wrong { retry_after_ms: 0 })?;
             self.try_passphrase(old).await?;
-            self.wrong_tries = 0;
         } else if new.is_none() {
             return Err(PassphraseError::NotSet);
         }

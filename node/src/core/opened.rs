@@ -204,10 +204,13 @@ impl Opened {
         let _ = self.lanes.control.try_send(Control::Input(Input::Disk { free_bytes }));
     }
 
-    /// Stops the core, commits what is left, closes the network, ends the threads.
-    pub(crate) async fn close(self) -> anyhow::Result<Stopped> {
-        // The network ends first, so that its last word on peers is still committed and nothing new comes.
+    /// Closes all connections. The network ends before the core, so that nothing new comes.
+    pub(crate) async fn shut_network(&self) {
         self.net.shutdown().await;
+    }
+
+    /// Stops the core, commits what is left, ends the threads.
+    pub(crate) async fn close(self) -> anyhow::Result<Stopped> {
         let (answer, stopped) = oneshot::channel();
         self.lanes.control.send(Control::Stop(answer)).await.ok().context("the core ended early")?;
         let stopped = stopped.await.context("the core ended early")?;
