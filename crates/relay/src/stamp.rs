@@ -12,8 +12,8 @@
 //! `effort` meets it. R is compared first, so that a made-up stamp costs its reader one hash.
 //!
 //! A solver compiles each challenge's hash function to machine code, as it is called 65,536 times. A
-//! verifier calls it eight times and interprets it: mapping executable pages would cost more than it
-//! saves, and what strangers send never becomes machine code here.
+//! verifier calls it eight times and interprets it: that is no slower, since mapping executable pages
+//! costs what compiling saves, and what strangers send never becomes machine code here.
 
 use std::fmt;
 
@@ -109,7 +109,7 @@ pub fn verify(envelope: &Envelope, network: &NetworkId) -> bool {
 /// Whether the stamp's second part solves Equi-X for the challenge and its first part.
 fn solves(challenge: &Challenge, stamp: &Stamp) -> bool {
     let Some((nonce, solution)) = stamp.split() else { return false };
-    // A few challenges in a hundred have no hash function: no stamp holds for them, as the solver skips them.
+    // Some challenges have no hash function: a solver skips them, and no stamp holds for them.
     EquiXBuilder::new().runtime(RuntimeOption::InterpretOnly).verify(&challenge.with_nonce(nonce), &solution).is_ok()
 }
 
