@@ -55,7 +55,8 @@ pub enum AddressScope {
     Global,
 }
 
-/// Scope of an IP address; `None` for what no node can have (unspecified, multicast, reserved).
+/// Scope of an IP address; `None` for what no node can have (unspecified, multicast, reserved) and for
+/// IPv6 link-local ones, which mean nothing without the name of an interface.
 pub(crate) fn ip_scope(ip: IpAddr) -> Option<AddressScope> {
     match ip {
         IpAddr::V4(ip) => ipv4_scope(ip),
@@ -80,8 +81,8 @@ fn ipv4_scope(ip: Ipv4Addr) -> Option<AddressScope> {
 fn ipv6_scope(ip: Ipv6Addr) -> Option<AddressScope> {
     match ip {
         _ if ip.is_loopback() => Some(AddressScope::Loopback),
-        _ if ip.is_unicast_link_local() || ip.is_unique_local() => Some(AddressScope::Lan),
-        _ if ip.is_unspecified() || ip.is_multicast() => None,
+        _ if ip.is_unique_local() => Some(AddressScope::Lan),
+        _ if ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local() => None,
         _ => Some(AddressScope::Global),
     }
 }
@@ -267,10 +268,9 @@ mod tests {
         assert_eq!(scope("100.64.0.1"), Some(AddressScope::Lan));
         assert_eq!(scope("100.128.0.1"), Some(AddressScope::Global));
         assert_eq!(scope("::ffff:192.168.0.1"), Some(AddressScope::Lan));
-        assert_eq!(scope("fe80::1"), Some(AddressScope::Lan));
         assert_eq!(scope("fd00::1"), Some(AddressScope::Lan));
         assert_eq!(scope("2001:4860::1"), Some(AddressScope::Global));
-        for none in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
+        for none in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "fe80::1"] {
             assert_eq!(scope(none), None, "{none}");
         }
     }

@@ -23,8 +23,10 @@ pub const CONNECTIONS_PENDING_MAX: u32 = 48;
 pub const PROCESS_MEMORY_MAX_BYTES: usize = 1 << 30;
 /// Gossip messages that may wait for a verdict.
 pub const GOSSIP_CREDITS: usize = 512;
-/// Commands that may wait.
+/// Publishes and pushes that may wait.
 pub const COMMAND_QUEUE: usize = 256;
+/// Verdicts, answers and questions that may wait: more than there are credits.
+pub const REQUEST_QUEUE: usize = 1_024;
 
 /// What the network is started with.
 pub struct NetConfig {

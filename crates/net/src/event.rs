@@ -118,6 +118,13 @@ pub enum NetCommand {
     FindPeers,
 }
 
+impl NetCommand {
+    /// Whether a [`NetEvent::Done`] follows.
+    pub(crate) fn makes_an_event(&self) -> bool {
+        matches!(self, Self::Publish { .. } | Self::Push { .. })
+    }
+}
+
 /// What the network tells.
 #[derive(Debug)]
 pub enum NetEvent {

@@ -17,8 +17,15 @@ pub(crate) enum Request {
 }
 
 /// Asks the network for things. Cheap to clone; when the last clone is dropped the network stops.
+///
+/// Publishes and pushes make an event each and therefore wait while too many events are unread; all else is
+/// always taken. So a task that reads the events may await a verdict, but uses [`NetHandle::try_send`] for
+/// publishes and pushes, lest the two wait for each other.
 #[derive(Debug, Clone)]
 pub struct NetHandle {
+    /// Publishes and pushes.
+    pub(crate) work: mpsc::Sender<NetCommand>,
+    /// Everything else.
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) status: watch::Receiver<NetStatus>,
     pub(crate) node: NodeKey,
@@ -35,7 +42,11 @@ impl NetHandle {
     /// # Errors
     /// [`Busy`] when the queue is full or the network has stopped; try again in a second.
     pub fn try_send(&self, command: NetCommand) -> Result<(), Busy> {
-        self.requests.try_send(Request::Command(command)).map_err(|_| Busy)
+        if command.makes_an_event() {
+            self.work.try_send(command).map_err(|_| Busy)
+        } else {
+            self.requests.try_send(Request::Command(command)).map_err(|_| Busy)
+        }
     }
 
     /// Gives a command, waiting for room in the queue.
@@ -43,7 +54,11 @@ impl NetHandle {
     /// # Errors
     /// [`Busy`] when the network has stopped.
     pub async fn send(&self, command: NetCommand) -> Result<(), Busy> {
-        self.requests.send(Request::Command(command)).await.map_err(|_| Busy)
+        if command.makes_an_event() {
+            self.work.send(command).await.map_err(|_| Busy)
+        } else {
+            self.requests.send(Request::Command(command)).await.map_err(|_| Busy)
+        }
     }
 
     /// Opens a `sync/1` stream to a linked peer.

@@ -4,6 +4,7 @@
 //! to go, and a peer that tells of many pushes out only its own.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use libp2p::Multiaddr;
 use rand_core::Rng;
@@ -11,7 +12,7 @@ use starling_wire::descriptor::{NodeDescriptor, VerifiedDescriptor};
 use starling_wire::limits::DESCRIPTOR_ADDRESSES_MAX;
 use starling_wire::network::Scope;
 
-use crate::address::{AddressGroup, AddressScope, Endpoint, GroupHasher, NodeKey, usable};
+use crate::address::{AddressGroup, AddressScope, Endpoint, GroupHasher, NodeKey, ip_scope, usable};
 use crate::event::CachedPeer;
 use crate::links::Candidate;
 
@@ -84,8 +85,15 @@ impl Book {
         self.known.len()
     }
 
-    pub(crate) fn group(&self, ip: std::net::IpAddr) -> AddressGroup {
+    /// The groups of an address, as the layers above see them.
+    pub(crate) fn group(&self, ip: IpAddr) -> AddressGroup {
         self.hasher.group(ip)
+    }
+
+    /// The groups over which the plan spreads links: none for addresses of this machine or a local network,
+    /// where all are alike and no stranger can have one.
+    pub(crate) fn plan_group(&self, ip: IpAddr) -> Option<AddressGroup> {
+        (ip_scope(ip) == Some(AddressScope::Global)).then(|| self.hasher.group(ip))
     }
 
     /// Notes a peer with those of the addresses that are usable. Whether the peer is news.
@@ -125,7 +133,8 @@ impl Book {
         // What others say never displaces what the peer itself was reached at.
         let replace = !(entry.met && matches!(source, Source::Peer(..)));
         entry.merge(usable, replace);
-        entry.group = entry.addresses.first().and_then(Endpoint::parse).map(|at| self.hasher.group(at.ip));
+        let at = entry.addresses.first().and_then(Endpoint::parse);
+        entry.group = at.filter(|at| ip_scope(at.ip) == Some(AddressScope::Global)).map(|at| self.hasher.group(at.ip));
         news
     }
 
@@ -165,9 +174,12 @@ impl Book {
         }
     }
 
-    /// The peer broke the protocol.
+    /// The peer broke the protocol, or is of no use. One that the user or an invite named stays known: the
+    /// plan leaves it alone for as long as it must.
     pub(crate) fn forget(&mut self, node: &NodeKey) {
-        self.known.remove(node);
+        if self.known.get(node).is_some_and(|entry| !entry.seed) {
+            self.known.remove(node);
+        }
     }
 
     /// Addresses to dial, at most eight.

@@ -243,7 +243,7 @@ impl Task {
         }
     }
 
-    /// Adds to the routing table's first entry what Kademlia does by itself only after 500 ms.
+    /// Fills the routing table as soon as it has a first entry: by itself Kademlia waits 500 ms.
     pub(super) fn on_routing_updated(&mut self) {
         if !self.bootstrapped {
             self.bootstrapped = self.swarm.behaviour_mut().kad.inner.bootstrap().is_ok();

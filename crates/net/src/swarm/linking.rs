@@ -46,7 +46,7 @@ impl Task {
     }
 
     fn links(&self) -> Vec<Link> {
-        let group = |peer: &Peer| peer.connections.last()?.ip.map(|ip| self.book.group(ip));
+        let group = |peer: &Peer| self.book.plan_group(peer.connections.last()?.ip?);
         self.peers.links(group, |node| self.book.is_anchor(node))
     }
 
@@ -176,7 +176,7 @@ impl Task {
         let links = self.links();
         let Some(peer) = self.peers.get(&node) else { return };
         let Some(over) = peer.connections.iter().find(|known| known.id == connection) else { return };
-        let (scope, group) = (over.scope, over.ip.map(|ip| self.book.group(ip)));
+        let (scope, group) = (over.scope, over.ip.and_then(|ip| self.book.plan_group(ip)));
         if !self.plan.accepts(&node, group, &links, now_ms) {
             let _ = reply.send(Reply { frame: self.full_frame(&node), keep: None });
             // We may want a link with it ourselves: a node whose links were all chosen by others is easily
@@ -293,6 +293,9 @@ impl Task {
             self.finished(node, Outcome::Failed);
         }
         self.closing.push((now_ms.saturating_add(REFUSAL_MS), node));
+        // Else the DHT's queries would bring it back, to gossip what does not fit here.
+        self.book.forget(&node);
+        self.swarm.behaviour_mut().kad.inner.remove_peer(&node.peer_id());
     }
 
     fn context(&self, peer: NodeKey, connection: ConnectionId, serial: u64) -> Context {

@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::address::{GroupHasher, NodeKey};
 use crate::behaviour::{self, Behaviour, BehaviourEvent};
-use crate::config::{COMMAND_QUEUE, GOSSIP_CREDITS, NetConfig, NetError};
+use crate::config::{COMMAND_QUEUE, GOSSIP_CREDITS, NetConfig, NetError, REQUEST_QUEUE};
 use crate::discovery::{Book, ProviderGate, Schedule, Source, seed_address};
 use crate::event::{NetCommand, NetEvent, NetStatus, Refusal};
 use crate::gossip::Tokens;
@@ -70,7 +70,9 @@ enum Happened {
     Link(LinkStream),
     Cell(InboundCell),
     Pushed(Pushed),
-    Request(Option<Request>),
+    Work(NetCommand),
+    Request(Request),
+    Unwanted,
     Told,
     Time,
 }
@@ -120,6 +122,7 @@ struct Task {
 
     lanes: Lanes,
     outbox: Outbox,
+    work: mpsc::Receiver<NetCommand>,
     requests: mpsc::Receiver<Request>,
     link_streams: (mpsc::Sender<LinkStream>, mpsc::Receiver<LinkStream>),
     cells: (mpsc::Sender<InboundCell>, mpsc::Receiver<InboundCell>),
@@ -130,8 +133,8 @@ struct Task {
     cached: Vec<crate::event::CachedPeer>,
 }
 
-/// Starts the network on the current tokio runtime: one task, which ends at [`NetHandle::shutdown`] or
-/// when all handles are dropped. An address that cannot be listened on is told as
+/// Starts the network on the current tokio runtime: one task, which ends at [`NetHandle::shutdown`], or
+/// when all handles or the events are dropped. An address that cannot be listened on is told as
 /// [`NetEvent::ListenFailed`].
 ///
 /// # Errors
@@ -139,15 +142,16 @@ struct Task {
 pub fn start(config: NetConfig) -> Result<(NetHandle, NetEvents), NetError> {
     config.parameters.validate()?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| NetError::NoRuntime)?;
-    let (requests_sender, requests) = mpsc::channel(COMMAND_QUEUE);
+    let (work_sender, work) = mpsc::channel(COMMAND_QUEUE);
+    let (requests_sender, requests) = mpsc::channel(REQUEST_QUEUE);
     let (status, status_receiver) = watch::channel(NetStatus::default());
     let (control, control_receiver) = mpsc::channel(CONTROL_LANE);
     let (pushes, pushes_receiver) = mpsc::channel(PUSH_LANE);
     let (syncs, syncs_receiver) = mpsc::channel(SYNC_LANE);
     let (gossip, gossip_receiver) = mpsc::channel(GOSSIP_CREDITS);
     let lanes = Lanes { control, pushes, syncs, gossip };
-    let task = Task::new(config, lanes, requests, status)?;
-    let handle = NetHandle { requests: requests_sender, status: status_receiver, node: task.node };
+    let task = Task::new(config, lanes, (work, requests), status)?;
+    let handle = NetHandle { work: work_sender, requests: requests_sender, status: status_receiver, node: task.node };
     let events = NetEvents {
         control: control_receiver,
         pushes: pushes_receiver,
@@ -162,7 +166,7 @@ impl Task {
     fn new(
         config: NetConfig,
         lanes: Lanes,
-        requests: mpsc::Receiver<Request>,
+        (work, requests): (mpsc::Receiver<NetCommand>, mpsc::Receiver<Request>),
         status: watch::Sender<NetStatus>,
     ) -> Result<Self, NetError> {
         let random = |error: rand::rngs::SysError| NetError::Transport(error.to_string());
@@ -210,6 +214,7 @@ impl Task {
             syncs_out: Arc::new(Semaphore::new(SYNCS_OUT_MAX)),
             lanes,
             outbox: Outbox::default(),
+            work,
             requests,
             link_streams: mpsc::channel(STREAM_QUEUE),
             cells: mpsc::channel(PUSH_LANE),
@@ -251,7 +256,9 @@ impl Task {
                 Some(pushed) = self.pushed.1.recv() => Happened::Pushed(pushed),
                 // A cell is taken only when there is room to tell it, after all that was said before it.
                 Some(cell) = traffic::next_cell(&self.lanes.pushes, &mut self.cells.1), if idle => Happened::Cell(cell),
-                request = self.requests.recv(), if self.outbox.has_room() => Happened::Request(request),
+                Some(command) = self.work.recv(), if self.outbox.has_room() => Happened::Work(command),
+                request = self.requests.recv() => request.map_or(Happened::Unwanted, Happened::Request),
+                () = self.lanes.control.closed() => Happened::Unwanted,
                 Ok(permit) = self.lanes.control.reserve(), if !idle => {
                     if let Some(event) = self.outbox.pop() {
                         permit.send(event);
@@ -265,13 +272,15 @@ impl Task {
                 Happened::Link(event) => self.on_link_stream(event),
                 Happened::Cell(cell) => self.on_cell(cell),
                 Happened::Pushed((request, result)) => self.outbox.push(NetEvent::Done { request, result }),
-                Happened::Request(Some(Request::Shutdown(answer))) => {
+                Happened::Work(command) => self.on_command(command),
+                Happened::Request(Request::Shutdown(answer)) => {
                     self.farewell().await;
                     let _ = answer.send(());
                     return;
                 }
-                Happened::Request(None) => return self.farewell().await,
-                Happened::Request(Some(request)) => self.on_request(request),
+                Happened::Request(request) => self.on_request(request),
+                // Nobody asks or listens any more.
+                Happened::Unwanted => return self.farewell().await,
                 Happened::Told => {}
                 Happened::Time => self.tick(),
             }
@@ -336,11 +345,14 @@ impl Task {
     /// Says what is left to say, closes all connections and waits a moment for them.
     async fn farewell(mut self) {
         self.remember_now();
-        while let Some(event) = self.outbox.pop() {
-            if tokio::time::timeout(FAREWELL, self.lanes.control.send(event)).await.is_err() {
-                break;
+        let telling = async {
+            while let Some(event) = self.outbox.pop() {
+                if self.lanes.control.send(event).await.is_err() {
+                    break;
+                }
             }
-        }
+        };
+        let _ = tokio::time::timeout(FAREWELL, telling).await;
         let connected: Vec<_> = self.swarm.connected_peers().copied().collect();
         for peer in connected {
             let _ = self.swarm.disconnect_peer_id(peer);

@@ -1,6 +1,7 @@
 //! Peers that do not keep to the protocol: a bare libp2p swarm against a node of ours. Each time the node
 //! must stay alive and useful to others, and the peer must pay.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
@@ -28,6 +29,10 @@ struct Peer {
     target: PeerId,
     /// Connections to the target.
     connections: watch::Receiver<usize>,
+    /// Providers that the DHT named.
+    providers: watch::Receiver<BTreeSet<PeerId>>,
+    /// Values asked for that nobody has.
+    missing: watch::Receiver<usize>,
     key: SigningKey,
     network: &'static str,
     orders: tokio::sync::mpsc::UnboundedSender<Order>,
@@ -36,6 +41,11 @@ struct Peer {
 enum Order {
     Publish(Vec<u8>),
     Provide(usize),
+    /// Ask for the providers of these keys.
+    Find(Vec<Vec<u8>>),
+    /// Store a value.
+    Put(Vec<u8>),
+    Get(Vec<u8>),
     Dial,
 }
 
@@ -80,6 +90,8 @@ impl Peer {
         let address = to.address().await;
         let target = to.handle.node().peer_id();
         let (count, connections) = watch::channel(0);
+        let (found, providers) = watch::channel(BTreeSet::new());
+        let (miss, missing) = watch::channel(0);
         let (orders, mut order) = tokio::sync::mpsc::unbounded_channel();
         let control = swarm.behaviour().streams.new_control();
         swarm.behaviour_mut().kad.add_address(&target, address.clone());
@@ -90,6 +102,15 @@ impl Peer {
                     event = swarm.select_next_some() => match event {
                         SwarmEvent::ConnectionEstablished { .. } => count.send_modify(|count| *count += 1),
                         SwarmEvent::ConnectionClosed { .. } => count.send_modify(|count| *count -= 1),
+                        SwarmEvent::Behaviour(BareEvent::Kad(kad::Event::OutboundQueryProgressed { result, .. })) => {
+                            match result {
+                                kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders {
+                                    providers, ..
+                                })) => found.send_modify(|found| found.extend(providers)),
+                                kad::QueryResult::GetRecord(Err(_)) => miss.send_modify(|miss| *miss += 1),
+                                _ => {}
+                            }
+                        }
                         _ => {}
                     },
                     order = order.recv() => match order {
@@ -99,7 +120,7 @@ impl Peer {
                 }
             }
         });
-        let mut peer = Self { control, target, connections, key, network, orders };
+        let mut peer = Self { control, target, connections, providers, missing, key, network, orders };
         peer.connections("it is connected", |count| count > 0).await;
         peer
     }
@@ -160,6 +181,16 @@ impl Peer {
 fn obey(swarm: &mut libp2p::Swarm<Bare>, order: Order, topic: &gossipsub::IdentTopic, address: &Multiaddr) {
     match order {
         Order::Publish(bytes) => drop(swarm.behaviour_mut().gossip.publish(topic.clone(), bytes)),
+        Order::Find(keys) => {
+            for key in keys {
+                swarm.behaviour_mut().kad.get_providers(kad::RecordKey::new(&key));
+            }
+        }
+        Order::Put(key) => {
+            let record = kad::Record::new(key, b"a value".to_vec());
+            let _ = swarm.behaviour_mut().kad.put_record(record, kad::Quorum::One);
+        }
+        Order::Get(key) => drop(swarm.behaviour_mut().kad.get_record(kad::RecordKey::new(&key))),
         Order::Dial => drop(swarm.dial(address.clone())),
         Order::Provide(keys) => {
             for number in 0..keys as u32 {
@@ -368,4 +399,43 @@ async fn a_rejected_message_costs_its_sender_alone() {
     newcomer.ask(publish).await;
     node.heard("another's message", |heard| heard.gossip.contains(&vec![200; 2_048])).await;
     newcomer.heard("published", |heard| heard.done == [(1, Ok(()))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dht_leads_from_a_topic_to_its_nodes_and_stores_no_values() {
+    let first = node("dht").await;
+    let mut second = config("dht", 2, &[QUIC]);
+    second.peers.push(first.address().await);
+    let second = Node::start(second, Manner::Takes);
+    second.status("linked", |status| status.held == 1).await;
+    let mut peer = Peer::connect("dht", 180, &first).await;
+    let network = parameters("dht");
+    let today = starling_wire::network::day_of(starling_wire::envelope::Epoch::from_unix_ms(now_ms()));
+    // The day may turn while the test runs.
+    let keys: Vec<Vec<u8>> = (today..=today + 1)
+        .flat_map(|day| (0..8).map(move |index| (day, index)))
+        .map(|(day, index)| {
+            let topic = starling_wire::envelope::TopicId(0);
+            starling_wire::network::provider_key(&network.id(), topic, day, index).to_vec()
+        })
+        .collect();
+    let wanted: BTreeSet<PeerId> = [&first, &second].iter().map(|node| node.handle.node().peer_id()).collect();
+    let asking = async {
+        // Announced once the routing tables are filled; asked again until then.
+        let mut again = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                found = peer.providers.wait_for(|found| wanted.is_subset(found)) => return found.is_ok(),
+                _ = again.tick() => peer.orders.send(Order::Find(keys.clone())).ok().unwrap(),
+            }
+        }
+    };
+    assert_eq!(timeout(DEADLINE, asking).await, Ok(true), "both are announced");
+
+    let mut other = Peer::connect("dht", 181, &first).await;
+    peer.orders.send(Order::Put(b"key".to_vec())).ok().unwrap();
+    still_serves(&mut node("dht").await, "dht").await;
+    other.orders.send(Order::Get(b"key".to_vec())).ok().unwrap();
+    let missing = timeout(DEADLINE, other.missing.wait_for(|missing| *missing > 0)).await;
+    assert!(missing.is_ok_and(|missing| missing.is_ok()), "nobody kept the value");
 }
