@@ -23,6 +23,8 @@ use starling_e2ee::session::{Position, SealedMessage, Session, TagIndex};
 
 const ROUNDS: usize = 40;
 const BLOCK: usize = 50;
+/// Messages timed at once: long against the clock's resolution, short against a time slice.
+const SAMPLE: usize = 10;
 const TEXT_BYTES: usize = 1_024;
 const NOW_HOUR: u32 = 480_000;
 const NOW_MS: u64 = NOW_HOUR as u64 * 3_600_000;
@@ -159,12 +161,11 @@ impl Ours {
         let (mut alice, mut bob) = first.expect("made in the loop");
         self.ping_pong(&mut alice, &mut bob, side);
         self.one_way(&mut alice, &mut bob, side);
-        side.reject.take(BLOCK, || {
-            for _ in 0..BLOCK {
-                let found = recognise(self.bob_prekeys.inbox_keys(), &black_box(&self.foreign).parts());
-                assert!(found.is_none(), "noise is not a first contact");
-            }
-        });
+        for _ in 0..BLOCK {
+            let inbox_keys = self.bob_prekeys.inbox_keys();
+            let found = side.reject.take(1, || recognise(inbox_keys, &black_box(&self.foreign).parts()));
+            assert!(found.is_none(), "noise is not a first contact");
+        }
     }
 
     fn set_up(&mut self, side: &mut Side) -> (Session, Session) {
@@ -191,12 +192,12 @@ impl Ours {
         let records = [text()];
         let pool: Vec<_> = (0..BLOCK * 2).map(|_| Ephemeral::generate(&mut self.rng)).collect();
         let (mut to_alice, mut to_bob) = (next_chain(alice), next_chain(bob));
-        side.ping_pong.take(BLOCK * 2, || {
-            for pair in pool.chunks_exact(2) {
+        for pair in pool.chunks_exact(2) {
+            side.ping_pong.take(2, || {
                 self.one_message(bob, alice, &mut to_alice, &records, &pair[0]);
                 self.one_message(alice, bob, &mut to_bob, &records, &pair[1]);
-            }
-        });
+            });
+        }
     }
 
     /// Seals and opens a message that begins a chain.
@@ -223,20 +224,25 @@ impl Ours {
         self.one_message(bob, alice, &mut to_alice, &records, &there);
         self.one_message(alice, bob, &mut to_bob, &records, &back);
         let chain = next_chain(bob).chain - 1;
-        let sealed: Vec<SealedMessage> = side.encrypt.take(BLOCK, || {
-            let seal = |ephemeral| alice.seal(Class::Small, &self.prefix, &records, ephemeral, &mut self.rng);
-            pool.iter().map(seal).collect::<Result<_, _>>().expect("room")
-        });
+        let mut sealed: Vec<SealedMessage> = Vec::with_capacity(BLOCK);
+        for ephemerals in pool.chunks(SAMPLE) {
+            side.encrypt.take(SAMPLE, || {
+                let mut seal = |ephemeral| alice.seal(Class::Small, &self.prefix, &records, ephemeral, &mut self.rng);
+                sealed.extend(ephemerals.iter().map(|ephemeral| seal(ephemeral).expect("room")));
+            });
+        }
         let envelopes: Vec<_> = sealed
             .into_iter()
             .map(|message| (message.number, Envelope { prefix: self.prefix, sealed: message.sealed }))
             .collect();
-        side.decrypt.take(BLOCK, || {
-            for (number, envelope) in &envelopes {
-                let position = Position { chain, number: *number };
-                black_box(bob.open(position, &envelope.parts(), NOW_MS).expect("genuine"));
-            }
-        });
+        for envelopes in envelopes.chunks(SAMPLE) {
+            side.decrypt.take(SAMPLE, || {
+                for (number, envelope) in envelopes {
+                    let position = Position { chain, number: *number };
+                    black_box(bob.open(position, &envelope.parts(), NOW_MS).expect("genuine"));
+                }
+            });
+        }
     }
 }
 
@@ -288,22 +294,30 @@ impl Theirs {
         }
         let (mut alice, mut bob) = sessions.expect("made in the loop");
         let text = [b'a'; TEXT_BYTES];
-        side.ping_pong.take(BLOCK * 2, || {
-            for _ in 0..BLOCK * 2 {
-                core::mem::swap(&mut alice, &mut bob);
-                let message = alice.encrypt(text).expect("small enough");
-                black_box(bob.decrypt(&message).expect("genuine"));
-            }
-        });
+        for _ in 0..BLOCK {
+            side.ping_pong.take(2, || {
+                for _ in 0..2 {
+                    core::mem::swap(&mut alice, &mut bob);
+                    let message = alice.encrypt(text).expect("small enough");
+                    black_box(bob.decrypt(&message).expect("genuine"));
+                }
+            });
+        }
         let opening = alice.encrypt(text).expect("small enough");
         bob.decrypt(&opening).expect("genuine");
-        let messages: Vec<_> =
-            side.encrypt.take(BLOCK, || (0..BLOCK).map(|_| alice.encrypt(text).expect("small enough")).collect());
-        side.decrypt.take(BLOCK, || {
-            for message in &messages {
-                black_box(bob.decrypt(message).expect("genuine"));
-            }
-        });
+        let mut messages = Vec::with_capacity(BLOCK);
+        for _ in 0..BLOCK / SAMPLE {
+            side.encrypt.take(SAMPLE, || {
+                messages.extend((0..SAMPLE).map(|_| alice.encrypt(text).expect("small enough")));
+            });
+        }
+        for messages in messages.chunks(SAMPLE) {
+            side.decrypt.take(SAMPLE, || {
+                for message in messages {
+                    black_box(bob.decrypt(message).expect("genuine"));
+                }
+            });
+        }
     }
 
     fn set_up(&mut self, side: &mut Side) -> (vodozemac::olm::Session, vodozemac::olm::Session) {
