@@ -9,7 +9,7 @@
 //! Key and nonce serve one layer, so a nonce never repeats. `enc` salts the key as it stands in the cell:
 //! another encoding of the same point gives another key, so a layer cannot be changed and still open, and
 //! `enc` alone names it in the replay cache. The path has one node here, the exit. A hop tries the length
-//! of an exit layer first; [`open_layer`] takes any length, so that of a guard is one more try.
+//! of an exit layer first; `open_layer` takes any length, so that of a guard is one more try.
 
 use std::collections::BTreeSet;
 use std::fmt;
