@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use starling_api::ApiFile;
 use starling_store::lock::{DirectoryLock, LockError};
-use starling_store::seal_at_rest::KeyError;
+use starling_store::seal_at_rest::{KeyError, KeyFile};
 use starling_store::vault::VaultError;
 use starling_wire::network::NetworkParameters;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -103,8 +103,9 @@ impl Prepared {
         let data = &context.data;
         let config = Config::load(data, flags.config.as_deref(), &overrides).map_err(refused_config)?;
         let filter = logging::filter(&config.log_level).map_err(Failure::bad_input)?;
-        let new = make_directory(data)?;
+        make_directory(data)?;
         let lock = lock(data)?;
+        let new = !KeyFile::of(data).exists();
         logging::start(data, filter).map_err(|error| disk_failure(&data.join(logging::FILE_NAME), &error))?;
         let ApiSockets { listeners, port, note } = ports::bind_api(config.api_port.as_ref())?;
         note.iter().for_each(|note| context.terminal.note(note));
@@ -168,11 +169,10 @@ fn refused_config(error: ConfigError) -> Failure {
     Failure::new(Exit::Usage, "config", error.to_string()).hint(hints::PRINT_CONFIG)
 }
 
-/// Makes the data directory, for its owner alone. Whether nothing was in it.
-fn make_directory(data: &Path) -> Result<bool, Failure> {
-    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|error| disk_failure(data, &error))?;
-    let mut entries = std::fs::read_dir(data).map_err(|error| disk_failure(data, &error))?;
-    Ok(entries.next().is_none())
+/// Makes the data directory, for its owner alone.
+fn make_directory(data: &Path) -> Result<(), Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|error| disk_failure(data, &error))
 }
 
 fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
@@ -347,10 +347,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a").join("b");
-        assert!(make_directory(&data).unwrap());
+        make_directory(&data).unwrap();
         assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
-        std::fs::write(data.join("x"), "").unwrap();
-        assert!(!make_directory(&data).unwrap());
+        make_directory(&data).unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert_eq!(make_directory(&file).unwrap_err().exit, Exit::Disk);

@@ -14,6 +14,8 @@ use crate::config::{API_PORT, Chosen, Config, PEER_PORT, PeerAddress, Transport}
 const PEER_PORT_FILE: &str = "peer-port";
 /// Ports tried after the default one for the API.
 const API_PORT_TRIES: u16 = 100;
+/// Ports of the system's choice tried for the API: each must be free on both loopback addresses.
+const ANY_PORT_TRIES: usize = 16;
 /// Random ports tried for peers: each must be free for UDP and TCP.
 const PEER_PORT_TRIES: usize = 64;
 
@@ -38,24 +40,40 @@ pub(crate) fn bind_api(chosen: Option<&Chosen<u16>>) -> Result<ApiSockets, Failu
             .map(|(listeners, port)| ApiSockets { listeners, port, note: None })
             .map_err(|error| taken(&setting(by, value), &error).detail("port", *value));
     }
-    let later =
-        (API_PORT.saturating_add(1)..=API_PORT.saturating_add(API_PORT_TRIES)).filter(|port| *port != PEER_PORT);
-    let mut last = None;
-    for port in std::iter::once(API_PORT).chain(later).chain([0]) {
-        match bind_both(port) {
-            Ok((listeners, port)) => {
-                let note = (port != API_PORT)
-                    .then(|| format!("Port {API_PORT} is used by another program; API is at http://127.0.0.1:{port}"));
-                return Ok(ApiSockets { listeners, port, note });
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    let error = last.unwrap_or_else(|| io::Error::from(ErrorKind::AddrInUse));
-    Err(Failure::new(Exit::Conflict, "port", format!("No port on 127.0.0.1 can be used for the API: {error}")))
+    bind_from(API_PORT)
 }
 
+/// Binds `preferred`, else the next free port, else any.
+fn bind_from(preferred: u16) -> Result<ApiSockets, Failure> {
+    let next = preferred.saturating_add(1)..=preferred.saturating_add(API_PORT_TRIES);
+    let others = next.filter(|port| *port != PEER_PORT).chain([0]);
+    let mut last = io::Error::from(ErrorKind::AddrInUse);
+    for port in std::iter::once(preferred).chain(others) {
+        match bind_both(port) {
+            Ok((listeners, port)) => {
+                let other =
+                    || format!("Port {preferred} is used by another program; API is at http://127.0.0.1:{port}");
+                return Ok(ApiSockets { listeners, port, note: (port != preferred).then(other) });
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(Failure::new(Exit::Conflict, "port", format!("No port on 127.0.0.1 can be used for the API: {last}")))
+}
+
+/// Both loopback addresses at one port; at a port of the system's choice if it is 0.
 fn bind_both(port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
+    let mut outcome = bind_pair(port);
+    for _ in 1..ANY_PORT_TRIES {
+        if port != 0 || outcome.is_ok() {
+            break;
+        }
+        outcome = bind_pair(port);
+    }
+    outcome
+}
+
+fn bind_pair(port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
     let four = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     let port = four.local_addr()?.port();
     let mut listeners = vec![four];
@@ -184,6 +202,16 @@ mod tests {
         }
         let any = bind_api(Some(&Chosen { value: 0, by: "api.port" })).unwrap();
         assert_ne!(any.port, 0);
+    }
+
+    #[test]
+    fn a_default_api_port_that_is_taken_gives_way_and_that_is_said() {
+        let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = occupied.local_addr().unwrap().port();
+        let other = bind_from(port).unwrap();
+        assert_ne!(other.port, port);
+        let said = format!("Port {port} is used by another program; API is at http://127.0.0.1:{}", other.port);
+        assert_eq!(other.note, Some(said));
     }
 
     #[test]
