@@ -11,7 +11,7 @@ use starling_relay::expire;
 use starling_relay::penalty::Fault;
 use starling_relay::pool::{EnvelopePool, Inserted};
 use starling_relay::push::{Exit, OnionSecret, PushQuota};
-use starling_wire::envelope::{Envelope, EnvelopeId, Epoch, EpochRange};
+use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch, EpochRange};
 use starling_wire::push_cell::{ExitPlaintext, PushCell};
 
 use crate::delay;
@@ -21,7 +21,7 @@ use crate::sync_plan::{FIRST_SYNC_DELAY_MS, SYNC_DEADLINE_MS, SyncPlan};
 use crate::timers::Timer;
 use crate::turn::{GossipToken, JobId, LinkId, Now, Output, PushTicket, Refusal, RequestId, SyncStats, Verdict};
 
-/// Pushed envelopes under way to their publication, those in admission included.
+/// Pushed envelopes in admission and in their hop delay together, and publications not yet answered.
 const PUBLISHING_MAX: usize = 1_024;
 /// Published envelopes that reached nobody and wait for the next link.
 const UNPUBLISHED_MAX: usize = 256;
@@ -37,7 +37,23 @@ const LINKS_MAX: usize = 256;
 pub(crate) struct Link {
     /// To which push cells are sealed.
     pub(crate) onion_key: [u8; 32],
+    /// What it may still push to us.
     quota: PushQuota,
+    /// What we may still push to it: more would only be refused.
+    outgoing: PushQuota,
+}
+
+impl Link {
+    /// Whether the neighbour would take one more cell from us now.
+    pub(crate) fn takes_push(&self, monotonic_ms: u64) -> bool {
+        self.outgoing.clone().take(Class::Small, monotonic_ms).is_ok()
+    }
+
+    /// A cell was pushed to it.
+    pub(crate) fn count_push(&mut self, monotonic_ms: u64) {
+        // Asked before; should it be used up all the same, the neighbour refuses.
+        let _ = self.outgoing.take(Class::Small, monotonic_ms);
+    }
 }
 
 /// State of the carrying.
@@ -104,7 +120,7 @@ impl Carrier {
     }
 
     fn publishing(&self) -> usize {
-        self.admitting.len() + self.delayed.len() + self.publishing.len()
+        self.admitting.len() + self.delayed.len()
     }
 }
 
@@ -224,6 +240,10 @@ impl<P: EnvelopePool> Messenger<P> {
 
     fn publish_out(&mut self, envelope: Envelope) {
         let id = self.next_request();
+        if self.carrier.publishing.len() >= PUBLISHING_MAX {
+            // The network owes an answer to each; one that it forgot must not end our service to others.
+            self.carrier.publishing.pop_first();
+        }
         self.carrier.publishing.insert(id, envelope.clone());
         self.output(Output::Publish { id, topic: envelope.topic(), envelope });
     }
@@ -247,7 +267,8 @@ impl<P: EnvelopePool> Messenger<P> {
             return;
         }
         let (now, epoch) = (self.now, self.epoch());
-        self.carrier.links.insert(link, Link { onion_key, quota: PushQuota::new(now.monotonic_ms) });
+        let quota = PushQuota::new(now.monotonic_ms);
+        self.carrier.links.insert(link, Link { onion_key, outgoing: quota.clone(), quota });
         self.carrier.plan.link_up(link, now);
         self.set_timer_in(Timer::FirstSync(link), FIRST_SYNC_DELAY_MS);
         let interval_ms = u64::from(self.parameters.sync_interval_ms);

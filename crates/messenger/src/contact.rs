@@ -14,16 +14,22 @@ use crate::view::{ContactState, ContactView};
 /// Contacts of an account.
 pub(crate) const CONTACTS_MAX: usize = 4_096;
 
+/// Characters that do not show but change what is shown: controls, and marks that turn the writing direction, by
+/// which one name can pose as another.
+fn steers(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A name that a person may give: 1 to 64 bytes, no control characters, not blank.
 pub(crate) fn check_name(name: &str) -> Result<String, CommandError> {
     let name = name.trim();
-    let fine = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
+    let fine = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(steers);
     if fine { Ok(name.to_owned()) } else { Err(CommandError::BadName) }
 }
 
 /// What is left of a name that a stranger gave: control characters dropped, cut to 64 bytes.
 pub(crate) fn clean_name(name: &str) -> String {
-    let clean: String = name.chars().filter(|char| !char.is_control()).collect();
+    let clean: String = name.chars().filter(|&char| !steers(char)).collect();
     let clean = clean.trim();
     clean.get(..clean.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default().trim_end().to_owned()
 }
@@ -207,7 +213,8 @@ mod tests {
         assert_eq!(check_name(" Bob "), Ok("Bob".into()));
         assert_eq!(check_name(" \t"), Err(CommandError::BadName));
         assert_eq!(check_name("a\u{7}b"), Err(CommandError::BadName));
-        assert_eq!(clean_name("\u{1b}[31mEve\n"), "[31mEve");
+        assert_eq!(clean_name("\u{1b}[31mEve\u{202E}\n"), "[31mEve");
+        assert_eq!(check_name("Bob\u{2066}"), Err(CommandError::BadName));
         assert_eq!(clean_name(&"é".repeat(40)).len(), 64);
     }
 }

@@ -87,7 +87,6 @@ impl<P: EnvelopePool> Messenger<P> {
         generation_allowed(highest, outer.generation())
             && sessions < SESSIONS_PER_OWNER_MAX
             && self.sessions.by_id(outer.session_id()).is_none()
-            && self.first_contacts.len() < FIRST_CONTACTS_MAX
     }
 
     fn take_accepted(
@@ -103,6 +102,7 @@ impl<P: EnvelopePool> Messenger<P> {
         let Accepted { session, records, skipped_added, .. } = accepted;
         let id = session.id();
         let record = FirstContactRecord { digest: outer.digest(), bundle_seq: outer.bundle_seq(), session: id };
+        self.make_room_for_digest();
         self.first_contacts.insert(record.digest, record);
         self.mark(Dirty::FirstContact(record.digest));
         let slot = self.sessions.insert(session, owner);
@@ -113,6 +113,20 @@ impl<P: EnvelopePool> Messenger<P> {
         match owner {
             Owner::Contact(contact) => self.announce_ready(contact),
             Owner::Request(request) => self.announce_request(request),
+        }
+    }
+
+    /// Forgets one first contact when too many are remembered: one whose session is gone, so that a copy of it makes
+    /// a new request at the worst; a copy of another is known by its session.
+    fn make_room_for_digest(&mut self) {
+        if self.first_contacts.len() < FIRST_CONTACTS_MAX {
+            return;
+        }
+        let gone = |record: &&FirstContactRecord| self.sessions.by_id(record.session).is_none();
+        let record = self.first_contacts.values().find(gone).or_else(|| self.first_contacts.values().next());
+        if let Some(digest) = record.map(|record| record.digest) {
+            self.first_contacts.remove(&digest);
+            self.mark(Dirty::FirstContact(digest));
         }
     }
 

@@ -31,8 +31,9 @@ const TRIALS_PER_JOB: usize = 64;
 const TRIAL_JOBS_MAX: usize = 4;
 /// Tags looked up in the pool at a time.
 const TAGS_PER_LOOKUP: usize = 16_384;
-/// Found envelopes that wait to be opened; beyond it the look-up is made again later.
-const FOUND_MAX: usize = 1_024;
+/// Found envelopes that wait to be opened. Honest senders have 255 a chain under way; only somebody who puts up
+/// envelopes under tags that he saw makes it more, and what is left out then is sealed again under other tags.
+const FOUND_MAX: usize = 16_384;
 /// Time to the next pass when one left something undone: gossip comes between.
 const AGAIN_MS: u64 = 1;
 
@@ -68,6 +69,11 @@ impl Inbox {
     /// Takes up what the vault knew.
     pub(crate) fn restore_cursor(&mut self, arrival: u64) {
         (self.scanned, self.stored) = (arrival, arrival);
+    }
+
+    /// Tags to be looked up, and envelopes found.
+    pub(crate) fn memory_use(&self) -> (usize, usize) {
+        (self.late.len(), self.found.len())
     }
 
     /// Has `tags` looked up with the next pass.
@@ -137,10 +143,7 @@ impl<P: EnvelopePool> Messenger<P> {
             self.carrier.note_pool_failure();
             return false;
         };
-        if found.len() <= FOUND_MAX {
-            self.inbox.late.retain(|tag| !tags.contains(tag));
-        }
-        // More than that under one's own tags is a squatter's work; the first ones are tried, the rest next time.
+        self.inbox.late.retain(|tag| !tags.contains(tag));
         self.inbox.found.extend(found.into_iter().take(FOUND_MAX).map(|(_, envelope)| envelope));
         true
     }

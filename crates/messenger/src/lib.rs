@@ -34,5 +34,6 @@ pub mod turn;
 mod upkeep;
 pub mod view;
 
-pub use messenger::{Messenger, Setup};
+pub use conversation::arrange;
+pub use messenger::{MemoryUse, Messenger, Setup};
 pub use stored::RestoreError;

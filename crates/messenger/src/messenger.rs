@@ -37,6 +37,9 @@ use crate::timers::{Timer, Timers};
 use crate::turn::{ContactNumber, Input, JobId, Now, Output, RequestId, Turn};
 use crate::view::Event;
 
+/// How often a step looks for what may be sealed: sealing one thing may make room for another.
+const PUMPS_PER_STEP: usize = 4;
+
 /// What a messenger is told once. The secret is wiped on drop.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Setup {
@@ -91,6 +94,8 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) pushes: BTreeMap<RequestId, PostId>,
     /// Stamped envelopes that wait for a neighbour.
     pub(crate) waiting_for_link: BTreeSet<PostId>,
+    /// Stamped envelopes that wait until a neighbour may be pushed to.
+    pub(crate) push_queue: BTreeSet<PostId>,
     pub(crate) ephemerals: Vec<Ephemeral>,
     /// Something may be sealed now that could not before.
     pub(crate) pump_due: bool,
@@ -100,6 +105,8 @@ pub struct Messenger<P: EnvelopePool> {
     /// The hour in which hourly work was last done.
     pub(crate) upkeep_epoch: Option<Epoch>,
     pub(crate) bundle_warned: bool,
+    /// The week whose bundle tags are watched.
+    pub(crate) bundle_week: Option<u32>,
     next_job: u64,
     next_request: u64,
     pub(crate) dirty: BTreeSet<Dirty>,
@@ -157,12 +164,14 @@ impl<P: EnvelopePool> Messenger<P> {
             stamping: BTreeMap::new(),
             pushes: BTreeMap::new(),
             waiting_for_link: BTreeSet::new(),
+            push_queue: BTreeSet::new(),
             ephemerals: Vec::new(),
             pump_due: false,
             served: ContactNumber(0),
             recovered: 0,
             upkeep_epoch: None,
             bundle_warned: false,
+            bundle_week: None,
             next_job: 1,
             next_request: 1,
             dirty: BTreeSet::new(),
@@ -257,7 +266,8 @@ impl<P: EnvelopePool> Messenger<P> {
         while let Some(timer) = self.timers.pop_due(self.now.monotonic_ms) {
             match timer {
                 Timer::Inbox => self.on_inbox_due(rng),
-                Timer::Push(post) => self.push(post, rng),
+                Timer::Push(post) => self.on_push_due(post, rng),
+                Timer::PushQueue => self.on_push_queue(rng),
                 Timer::Receipts(contact) => {
                     self.receipts_ready.insert(contact);
                     self.pump_due = true;
@@ -274,7 +284,10 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Seals what may be sealed now and turns what changed into writes.
     pub(crate) fn finish_step(&mut self, rng: &mut impl CryptoRng) -> Turn {
-        if std::mem::take(&mut self.pump_due) {
+        for _ in 0..PUMPS_PER_STEP {
+            if !std::mem::take(&mut self.pump_due) {
+                break;
+            }
             self.pump(rng);
         }
         self.write_dirty();
@@ -326,9 +339,33 @@ impl<P: EnvelopePool> Messenger<P> {
         self.ephemerals.pop().unwrap_or_else(|| Ephemeral::generate(rng))
     }
 
-    /// How many things of each kind are in memory, for tests that hold it against limits: watched tags, outbox
-    /// items' ids, timers, jobs.
-    pub fn memory_counts(&self) -> [usize; 4] {
-        [self.sessions.tags_len(), self.outbox.iter().count(), self.timers.len(), self.stamping.len()]
+    /// What is in memory, to be held against the limits.
+    pub fn memory_use(&self) -> MemoryUse {
+        let (late_tags, found) = self.inbox.memory_use();
+        MemoryUse {
+            tags: self.sessions.tags_len(),
+            outbox: self.outbox.iter().count(),
+            timers: self.timers.len(),
+            jobs: self.stamping.len(),
+            late_tags,
+            found,
+        }
     }
+}
+
+/// How many things of each kind a messenger holds in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Watched tags of sessions.
+    pub tags: usize,
+    /// Outbox items: messages, greetings, acknowledgements.
+    pub outbox: usize,
+    /// Timers set.
+    pub timers: usize,
+    /// Stamps being solved.
+    pub jobs: usize,
+    /// Tags to be looked up in the pool.
+    pub late_tags: usize,
+    /// Envelopes found under them.
+    pub found: usize,
 }

@@ -8,7 +8,7 @@ use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::Epoch;
 use starling_wire::invite::{Invite, InvitePeer, NEVER, OneTimeKey};
 
-use crate::contact::{CONTACTS_MAX, Contact, check_name};
+use crate::contact::{CONTACTS_MAX, Contact, check_name, clean_name};
 use crate::invitation::{INVITES_OPEN_MAX, OwnInvite, Owner, Request, UsedInvite};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
@@ -36,6 +36,11 @@ impl<P: EnvelopePool> Messenger<P> {
     /// rather than making it fail: where a node is reached is not the account's business.
     fn link_of(&self, mut invite: Invite) -> (String, u32) {
         if invite.encode().is_err() {
+            // A name cut to what an invite holds may end where none may; then the link goes without.
+            let named = Invite { peers: Vec::new(), ..invite.clone() };
+            if named.encode().is_err() {
+                invite.name.clear();
+            }
             let all = std::mem::take(&mut invite.peers);
             for peer in all {
                 invite.peers.push(peer);
@@ -109,14 +114,17 @@ impl<P: EnvelopePool> Messenger<P> {
     ) -> Result<Reply, CommandError> {
         let name = name.as_deref().map(check_name).transpose()?;
         self.check_invite(invite)?;
+        let given = clean_name(&invite.name);
+        let unnamed = name.is_none() && given.is_empty();
         let name = match name {
             Some(name) if !self.contacts.name_is_free(&name, None) => return Err(CommandError::NameTaken),
             Some(name) => name,
-            None => self.contacts.free_name(&crate::contact::clean_name(&invite.name)),
+            None => self.contacts.free_name(&given),
         };
         let unix_ms = self.now.unix_ms;
         let number = self.count_contact();
         let mut contact = Contact::new(number, name, invite.account, unix_ms);
+        contact.unnamed = unnamed;
         contact.address = Some(invite.address);
         contact.shard = invite.shard;
         contact.one_time_key = invite.one_time_key.map(|key| (key.id, key.public));

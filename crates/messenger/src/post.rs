@@ -32,6 +32,8 @@ const PUSHES_BEFORE_BACKOFF: u32 = 4;
 const PUSH_INTERVAL_MAX_MS: u64 = 3_600_000;
 /// Time after which a round of neighbours that all refused is tried again.
 const REFUSED_RETRY_MS: u64 = 1_000;
+/// Longest such time.
+const REFUSED_RETRY_MAX_MS: u64 = 60_000;
 
 /// A sealed envelope without its stamp.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +152,11 @@ impl Post {
         self.id().is_some() && !self.came_back && self.way.in_flight.is_none() && self.is_open(now)
     }
 
+    /// The push that waits for its answer.
+    pub(crate) fn in_flight(&self) -> Option<RequestId> {
+        self.way.in_flight.map(|(request, _)| request)
+    }
+
     /// Chooses a neighbour not tried in this round; when all were, a new round begins with any but the last.
     pub(crate) fn choose_link(&mut self, held: &[LinkId], rng: &mut impl CryptoRng) -> Option<LinkId> {
         let untried: Vec<LinkId> = held.iter().copied().filter(|link| !self.way.tried.contains(link)).collect();
@@ -186,9 +193,13 @@ impl Post {
     /// How long to wait after the last push: `resend_ms` when it was taken, doubling after some pushes; a
     /// second, doubling likewise, when everybody refused.
     pub(crate) fn interval_ms(&self, resend_ms: u32) -> u64 {
-        let first_ms = if self.taken { u64::from(resend_ms) } else { REFUSED_RETRY_MS.min(u64::from(resend_ms)) };
+        let resend_ms = u64::from(resend_ms);
+        let (first_ms, most_ms) = match self.taken {
+            true => (resend_ms, PUSH_INTERVAL_MAX_MS.max(resend_ms)),
+            false => (REFUSED_RETRY_MS.min(resend_ms), REFUSED_RETRY_MAX_MS),
+        };
         let doublings = self.pushes.saturating_sub(PUSHES_BEFORE_BACKOFF).min(16);
-        first_ms.saturating_mul(1 << doublings).min(PUSH_INTERVAL_MAX_MS.max(first_ms))
+        first_ms.saturating_mul(1 << doublings).min(most_ms)
     }
 
     /// `link` keeps it; whether the shown number of holders rose.

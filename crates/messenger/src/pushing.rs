@@ -17,8 +17,10 @@ use crate::view::{DeliveryStage, QueuedReason, TraceStep};
 
 /// Pushes that wait for their answer at a time.
 const PUSHES_AT_ONCE_MAX: usize = 64;
-/// Time after which a push is tried again when too many are under way.
-const PUSH_BUSY_MS: u64 = 100;
+/// A push without an answer counts as timed out after this many times the network's own time-out.
+const PUSH_LOST_FACTOR: u64 = 4;
+/// Time between two looks whether what waits for its turn may be pushed.
+const PUSH_QUEUE_MS: u64 = 100;
 
 impl<P: EnvelopePool> Messenger<P> {
     /// Pushes own envelope `id` if that makes sense now; else sees to it that it is tried when it does.
@@ -29,18 +31,21 @@ impl<P: EnvelopePool> Messenger<P> {
             self.wait_for_link(id);
             return;
         }
+        let open = self.links_to_push();
+        if open.is_empty() {
+            self.push_queue.insert(id);
+            self.timers.set_if_absent(Timer::PushQueue, self.now.monotonic_ms + PUSH_QUEUE_MS);
+            return;
+        }
         let Some(envelope) = post.envelope() else { return };
         if self.pool.contains(&envelope.key()) {
             self.came_back(id);
             return;
         }
-        if self.pushes.len() >= PUSHES_AT_ONCE_MAX {
-            self.set_timer_in(Timer::Push(id), PUSH_BUSY_MS);
-            return;
-        }
-        let held = self.carrier.held();
-        let Some(link) = self.post_mut(id).and_then(|post| post.choose_link(&held, rng)) else { return };
-        let Some(onion_key) = self.carrier.links.get(&link).map(|link| link.onion_key) else { return };
+        let Some(link) = self.post_mut(id).and_then(|post| post.choose_link(&open, rng)) else { return };
+        let Some(chosen) = self.carrier.links.get_mut(&link) else { return };
+        chosen.count_push(self.now.monotonic_ms);
+        let onion_key = chosen.onion_key;
         let plaintext = ExitPlaintext::Publish(envelope.as_bytes().into());
         let request = self.next_request();
         // An onion key of low order cannot be sealed to: as if that neighbour had refused.
@@ -50,10 +55,39 @@ impl<P: EnvelopePool> Messenger<P> {
         post.pushed(request, link);
         self.pushes.insert(request, id);
         self.waiting_for_link.remove(&id);
+        self.set_timer_in(Timer::Push(id), PUSH_LOST_FACTOR * u64::from(self.parameters.push_timeout_ms));
         self.note_push(id, again);
         match cell {
             Ok(cell) => self.output(Output::Push { id: request, link, cell }),
             Err(_) => self.on_pushed(request, Err(Refusal::Refused), rng),
+        }
+    }
+
+    /// Neighbours that would take a cell from us now; none while too many pushes wait for their answer.
+    fn links_to_push(&self) -> Vec<LinkId> {
+        if self.pushes.len() >= PUSHES_AT_ONCE_MAX {
+            return Vec::new();
+        }
+        let monotonic_ms = self.now.monotonic_ms;
+        let open = self.carrier.links.iter().filter(|(_, link)| link.takes_push(monotonic_ms));
+        open.map(|(&link, _)| link).collect()
+    }
+
+    /// Pushes what waited for its turn, as far as neighbours take it.
+    pub(crate) fn on_push_queue(&mut self, rng: &mut impl CryptoRng) {
+        self.pump_due = true;
+        while !self.links_to_push().is_empty() {
+            let Some(id) = self.push_queue.pop_first() else { return };
+            self.push(id, rng);
+        }
+        self.set_timer_in(Timer::PushQueue, PUSH_QUEUE_MS);
+    }
+
+    /// The time of the next push has come, or that of an answer that never came is over.
+    pub(crate) fn on_push_due(&mut self, id: PostId, rng: &mut impl CryptoRng) {
+        match self.post(id).and_then(Post::in_flight) {
+            Some(request) => self.on_pushed(request, Err(Refusal::TimedOut), rng),
+            None => self.push(id, rng),
         }
     }
 
@@ -94,6 +128,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         let held = self.carrier.held();
         let resend_ms = self.parameters.resend_ms;
+        self.timers.cancel(Timer::Push(id));
         let Some(post) = self.post(id) else { return };
         let (another, interval_ms) = (post.has_untried(&held), post.interval_ms(resend_ms));
         if !taken && another {

@@ -25,13 +25,16 @@ use crate::timers::Timer;
 use crate::turn::{ContactNumber, JobId, Output};
 use crate::view::{Event, QueuedReason, TraceStep};
 
+/// Stamped envelopes that wait for their turn to be pushed, beyond which nothing more is sealed.
+const PUSH_QUEUE_MAX: usize = 64;
 /// Stamps asked for at a time.
 pub(crate) const STAMPS_AT_ONCE_MAX: usize = 8;
 
 impl<P: EnvelopePool> Messenger<P> {
-    /// Whether anything may leave at all.
+    /// Whether anything may leave at all. While neighbours take no more from us, sealing waits too: what is sealed
+    /// must leave in its hour.
     fn may_seal(&self) -> bool {
-        !self.carrier.links.is_empty() && !self.clocks.holds()
+        !self.carrier.links.is_empty() && !self.clocks.holds() && self.push_queue.len() < PUSH_QUEUE_MAX
     }
 
     fn has_stamp_slot(&self) -> bool {
@@ -132,12 +135,23 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
+    /// Confirmations alone go only when nothing waits to be pushed: else they gather in fewer envelopes.
     fn pump_receipts(&mut self, rng: &mut impl CryptoRng) {
-        while self.has_stamp_slot() && !self.outbox.acks_are_full() {
+        while self.push_queue.is_empty() && self.has_stamp_slot() && !self.outbox.acks_are_full() {
             let Some(contact) = self.receipts_ready.pop_first() else { break };
-            if self.receipts.due(contact) > 0 && !self.seal_receipts(contact, rng) {
-                // They ride with the next message, or wait for the peer's next.
-                self.refresh_reasons(contact);
+            if self.receipts.due(contact) == 0 {
+                continue;
+            }
+            // Who does not know us yet gets hello and card with the first confirmations, not before: an answer at
+            // once would tell an observer who was written to.
+            let unknown = self.contacts.get(contact).is_some_and(|contact| !contact.greeted);
+            if unknown && self.outbox.greeting_of(contact).is_none() {
+                self.queue_greeting(contact);
+                self.seal_next(contact, rng);
+            }
+            if self.receipts.due(contact) > 0 {
+                // Where this fails, they ride with the next message, or come due with the peer's next.
+                self.seal_receipts(contact, rng);
             }
         }
     }
@@ -387,6 +401,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.unstamped.remove(&id);
         self.waiting_for_link.remove(&id);
+        self.push_queue.remove(&id);
         self.pushes.retain(|_, &mut post| post != id);
         self.timers.cancel(Timer::Push(id));
     }

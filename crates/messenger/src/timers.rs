@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Inbox,
     /// An envelope of one's own: its next push.
     Push(PostId),
+    /// Pushes that wait for their turn.
+    PushQueue,
     /// Acknowledgements to a contact.
     Receipts(ContactNumber),
     /// Publishing a pushed envelope, by its place in the line.

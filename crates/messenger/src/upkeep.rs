@@ -87,11 +87,14 @@ impl<P: EnvelopePool> Messenger<P> {
         self.expire_sessions();
         self.expire_seen();
         self.inbox.forget_tries();
-        for number in self.contacts.iter().map(|contact| contact.number).collect::<Vec<_>>() {
-            self.unwatch_bundles(number);
-            self.watch_bundles(number, rng);
-            self.recover(number, rng);
+        let contacts: Vec<ContactNumber> = self.contacts.iter().map(|contact| contact.number).collect();
+        let week = weeks_to_read(epoch.0).last();
+        if self.bundle_week != week {
+            self.bundle_week = week;
+            self.bundle_tags.clear();
+            contacts.iter().for_each(|&number| self.watch_bundles(number, rng));
         }
+        contacts.into_iter().for_each(|number| self.recover(number, rng));
     }
 
     fn erase_prekeys(&mut self) {

@@ -107,6 +107,7 @@ fn first_contact(victim: usize, nth: u32, crash: Crash) {
     let answer = net.send(0, bob, "ho");
     net.run(3_000);
     assert!(net.delivered(0, answer));
+    net.check();
 }
 
 #[test]

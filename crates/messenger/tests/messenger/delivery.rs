@@ -270,3 +270,25 @@ fn a_full_disk_refuses_sends_and_loses_nothing() {
     net.step(0, Input::Disk { free_bytes: 1 << 30 });
     assert!(matches!(net.command(0, send("x")), Reply::Message { .. }));
 }
+
+#[test]
+fn a_burst_through_one_neighbour_keeps_to_its_quota_and_all_of_it_arrives() {
+    let mut net = Net::new(3);
+    net.link(0, 2);
+    net.link(1, 2);
+    net.run(1_000);
+    let (bob, ana) = net.friends(0, 1);
+    for count in 0..200 {
+        net.send(0, bob, &format!("a{count}"));
+        net.send(1, ana, &format!("b{count}"));
+        net.run(5);
+    }
+    for count in 200..300 {
+        net.send(0, bob, &format!("a{count}"));
+    }
+    net.run(60_000);
+    assert_eq!((net.received(1).len(), net.received(0).len()), (300, 200));
+    let Reply::Status(status) = net.command(0, Command::Status) else { panic!() };
+    assert_eq!(status.outbox_undelivered, 0);
+    net.check();
+}

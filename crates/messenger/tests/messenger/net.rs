@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+use starling_e2ee::prekey::{bundle_tag, weeks_to_read};
 use starling_messenger::record::{VaultImage, VaultKey, VaultWrite};
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
@@ -14,7 +15,7 @@ use starling_messenger::view::{DeliveryStage, Event, MessageBody, MessageView};
 use starling_messenger::{Messenger, Setup};
 use starling_relay::admit::{Route, check};
 use starling_relay::pool::{EnvelopePool, IdSource, MemoryPool};
-use starling_wire::envelope::{Envelope, EnvelopeId, Epoch};
+use starling_wire::envelope::{Envelope, EnvelopeId, Epoch, Tag};
 use starling_wire::invite::Invite;
 use starling_wire::network::NetworkParameters;
 use zeroize::Zeroizing;
@@ -64,8 +65,8 @@ pub(crate) struct Net {
     counter: u64,
     tickets: BTreeMap<PushTicket, (usize, RequestId)>,
     tokens: BTreeMap<GossipToken, (usize, Envelope)>,
-    /// Gossip that reaches nobody.
-    pub(crate) gossip_lost: bool,
+    /// What was ever published under each tag.
+    published: BTreeMap<Tag, BTreeSet<EnvelopeId>>,
     /// Published envelopes are withheld from the network.
     pub(crate) publish_lost: bool,
 }
@@ -97,7 +98,7 @@ impl Net {
             counter: 0,
             tickets: BTreeMap::new(),
             tokens: BTreeMap::new(),
-            gossip_lost: false,
+            published: BTreeMap::new(),
             publish_lost: false,
         };
         for number in 0..nodes {
@@ -288,6 +289,7 @@ impl Net {
                 }
             }
             Output::Publish { id, envelope, .. } => {
+                self.published.entry(envelope.tag()).or_default().insert(envelope.id());
                 let reached = !self.publish_lost && self.spread(node, None, &envelope);
                 let result = if reached { Ok(()) } else { Err(Refusal::NoPeers) };
                 self.deliver(node, 0, Delivery::Input(Input::Done { id, result }));
@@ -357,8 +359,7 @@ impl Net {
     fn spread(&mut self, node: usize, from: Option<usize>, envelope: &Envelope) -> bool {
         self.nodes[node].seen.insert(envelope.id());
         let others: BTreeSet<usize> = self.nodes[node].links.values().copied().collect();
-        let lost = self.gossip_lost;
-        for &other in others.iter().filter(|&&other| Some(other) != from && !lost) {
+        for &other in others.iter().filter(|&&other| Some(other) != from) {
             self.deliver(other, LATENCY_MS, Delivery::Gossip { from: node, envelope: envelope.clone() });
         }
         !others.is_empty()
@@ -502,11 +503,20 @@ impl Net {
     }
 
     /// Everything that must hold at the end.
-    pub(crate) fn check(&self) {
+    pub(crate) fn check(&mut self) {
         for node in &self.nodes {
             assert!(node.verdicts.values().all(|&count| count == 1));
             assert!(node.answers.values().all(|&count| count == 1));
         }
+        let hour = Epoch::from_unix_ms(self.now().unix_ms).0;
+        let mut bundles = BTreeSet::new();
+        for node in 0..self.nodes.len() {
+            let address = self.address(node).address;
+            bundles.extend(weeks_to_read(hour).map(|week| Tag(bundle_tag(&address, week).0)));
+        }
+        // A tag names key and number: two envelopes under one would be two ciphertexts under one key.
+        let twice = self.published.iter().find(|(tag, ids)| ids.len() > 1 && !bundles.contains(tag));
+        assert_eq!(twice, None, "nothing is sealed twice under one key");
     }
 
     /// Two nodes that know each other, linked with all others, with bundles and greetings exchanged.

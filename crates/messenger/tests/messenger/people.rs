@@ -135,5 +135,44 @@ fn a_removed_contact_leaves_nothing_behind_but_history() {
         assert_eq!(left(kind), 0, "{kind:?}");
     }
     assert_eq!(left(RecordKind::History), 1);
-    assert!(net.nodes[0].events.iter().any(|event| *event == Event::ContactRemoved(bob)));
+    assert!(net.nodes[0].events.contains(&Event::ContactRemoved(bob)));
+}
+
+#[test]
+fn using_the_invite_of_somebody_in_the_box_accepts_them() {
+    let (mut net, ana) = strangers(parameters());
+    let message = net.send(1, ana, "may I?");
+    net.run(5_000);
+    assert_eq!(requests(&mut net, 0).len(), 1);
+    let invite = net.invite(1, Some("Ana"));
+    let bob = net.add(0, invite).unwrap();
+    net.run(5_000);
+    assert!(requests(&mut net, 0).is_empty());
+    assert_eq!(net.received(0), ["may I?"]);
+    assert!(net.delivered(1, message));
+    let answer = net.send(0, bob, "yes");
+    net.run(3_000);
+    assert!(net.delivered(0, answer));
+    assert_eq!(net.contact(1), ana);
+}
+
+#[test]
+fn a_nameless_contact_takes_the_name_it_gives_itself() {
+    let mut net = Net::new(3);
+    net.add_node("");
+    net.link_all();
+    net.run(1_000);
+    // Neither label nor name: the guest's hello tells, and the host's with the first confirmation.
+    let invite = net.invite(3, None);
+    net.add(1, invite).unwrap();
+    net.run(2_000);
+    let name = |net: &mut Net, node| match net.command(node, Command::Contacts) {
+        Reply::Contacts(views) => views[0].name.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(name(&mut net, 3), "node1");
+    assert_eq!(name(&mut net, 1), "Unnamed");
+    net.command(3, Command::SetName { name: "Host".into() });
+    let invite = net.invite(3, None);
+    assert_eq!(invite.name, "Host");
 }
