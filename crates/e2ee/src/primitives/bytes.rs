@@ -48,9 +48,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The parts one after another in an array of exactly their length. A part that does not fit is cut off;
-/// the callers' lengths are constants, and a test of each layout would show it.
+/// The parts one after another in an array of exactly their length. The callers' lengths are constants of a layout.
 pub(crate) fn concat<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    debug_assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), N, "the parts fill the array");
     let mut joined = [0; N];
     let mut rest = joined.as_mut_slice();
     for part in parts {
