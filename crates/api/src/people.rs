@@ -114,6 +114,9 @@ pub struct Invite {
     pub state: InviteState,
     /// Who used it.
     pub used_by: Option<ContactId>,
+    /// Whether it names this node's own address, which happens while fewer than two others are known; `null`
+    /// in lists.
+    pub names_own_address: Option<bool>,
 }
 
 /// `GET /v1/invites`.

@@ -73,6 +73,9 @@ fn create(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     terminal.note(&format!("For one person. Valid {valid}. Send it by a way you trust: {becomes}."));
     terminal.note(reach(invite.reach));
+    if invite.names_own_address == Some(true) {
+        terminal.note("It names this node's own address, as fewer than two other nodes are known.");
+    }
     Ok(Exit::Ok)
 }
 

@@ -74,6 +74,15 @@ pub(crate) struct NetworkView {
     pub(crate) tried: Tried,
 }
 
+/// Nodes to name in an invite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InvitePeers {
+    /// Best first.
+    pub(crate) peers: Vec<InvitePeer>,
+    /// Whether this node is among them: whoever sees the invite learns its address.
+    pub(crate) own: bool,
+}
+
 /// What a node that is alone has tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tried {
@@ -159,7 +168,7 @@ pub(crate) enum Control {
     /// Peers, for `peers`.
     Peers(oneshot::Sender<Vec<PeerView>>),
     /// Nodes to name in an invite.
-    InvitePeers(oneshot::Sender<Vec<InvitePeer>>),
+    InvitePeers(oneshot::Sender<InvitePeers>),
     /// Dials an address.
     AddPeer(String, oneshot::Sender<Result<(), String>>),
     /// Nodes named in an invite or address that was just used.
@@ -278,7 +287,7 @@ impl Node {
     }
 
     /// Nodes to name in an invite: those that others can reach, best first.
-    pub(crate) async fn invite_peers(&self) -> Result<Vec<InvitePeer>, Unavailable> {
+    pub(crate) async fn invite_peers(&self) -> Result<InvitePeers, Unavailable> {
         self.control(Control::InvitePeers).await
     }
 

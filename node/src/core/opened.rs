@@ -24,7 +24,7 @@ use super::bridge::{Bridge, Clock, Notice, judge};
 use super::commit_thread::{self, Batch};
 use super::core_thread::{self, Core};
 use super::event_log::Happening;
-use super::handle::{Open, PeerView, Shared};
+use super::handle::{InvitePeers, Open, PeerView, Shared};
 use super::keeper_thread;
 use super::lanes::{Control, Lanes, NodePool, Stopped, lanes};
 use super::lifecycle::Settings;
@@ -33,6 +33,8 @@ use super::release::Release;
 use super::sync_driver::SyncDriver;
 use super::workers::Workers;
 
+/// Other nodes by which a guest may join: with so many, the own address stays out of an invite.
+const OTHERS_ENOUGH: usize = 2;
 /// Notices to the lifecycle task that may wait.
 const NOTICES_MAX: usize = 64;
 /// Reconciliations that may wait to be started.
@@ -171,13 +173,14 @@ impl Opened {
 
     /// Nodes to name in an invite: others first, as the inviter need not be online; the own address is
     /// added only when fewer than two others are known.
-    pub(crate) async fn invite_peers(&self) -> Vec<InvitePeer> {
-        let peers = self.net.invite_peers().await;
-        let mut chosen = peers.others;
-        if chosen.len() < 2 {
-            chosen.extend(peers.own);
+    pub(crate) async fn invite_peers(&self) -> InvitePeers {
+        let found = self.net.invite_peers().await;
+        let mut peers = found.others;
+        let own = peers.len() < OTHERS_ENOUGH && !found.own.is_empty();
+        if own {
+            peers.extend(found.own);
         }
-        chosen
+        InvitePeers { peers, own }
     }
 
     /// Dials an address.

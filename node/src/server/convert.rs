@@ -76,7 +76,8 @@ pub(crate) fn contact(view: &view::ContactView) -> Contact {
     }
 }
 
-pub(crate) fn invite(view: &view::InviteView, reach: node::Reach) -> Invite {
+/// `names_own_address` is known only when the invite is made.
+pub(crate) fn invite(view: &view::InviteView, reach: node::Reach, names_own_address: Option<bool>) -> Invite {
     let (state, used_by) = match view.state {
         view::InviteState::Open => (InviteState::Open, None),
         view::InviteState::Used(contact) => (InviteState::Used, Some(contact_id(contact))),
@@ -92,6 +93,7 @@ pub(crate) fn invite(view: &view::InviteView, reach: node::Reach) -> Invite {
         reach,
         state,
         used_by,
+        names_own_address,
     }
 }
 
@@ -216,9 +218,9 @@ fn core_event(event: &view::Event, now_reach: node::Reach) -> EventBody {
             EventBody::ContactRemoved(ContactRemovedData { id: contact_id(*number) })
         }
         view::Event::ContactRequested(view) => EventBody::ContactRequested(request(view)),
-        view::Event::InviteCreated(view) => EventBody::InviteCreated(invite(view, now_reach)),
-        view::Event::InviteUsed(view) => EventBody::InviteUsed(invite(view, now_reach)),
-        view::Event::InviteExpired(view) => EventBody::InviteExpired(invite(view, now_reach)),
+        view::Event::InviteCreated(view) => EventBody::InviteCreated(invite(view, now_reach, None)),
+        view::Event::InviteUsed(view) => EventBody::InviteUsed(invite(view, now_reach, None)),
+        view::Event::InviteExpired(view) => EventBody::InviteExpired(invite(view, now_reach, None)),
         view::Event::MessageReceived(view) => EventBody::MessageReceived(message(view)),
         view::Event::MessageState { number, contact, state } => EventBody::MessageState(MessageStateData {
             id: MessageId::new(number.0),

@@ -155,12 +155,13 @@ fn an_invite() {
         reach: Reach::OutgoingOnly,
         state: InviteState::Open,
         used_by: None,
+        names_own_address: Some(true),
     };
     golden(
         &invite,
         concat!(
             r#"{"v":1,"id":"i_2b","link":"starling:AE","bytes":263,"for":"Bob","expires":"2026-11-23T14:02:11.208Z","#,
-            r#""reach":"outgoing_only","state":"open","used_by":null}"#
+            r#""reach":"outgoing_only","state":"open","used_by":null,"names_own_address":true}"#
         ),
     );
 }

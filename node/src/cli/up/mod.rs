@@ -141,6 +141,7 @@ impl Prepared {
         let mut ends = Ends::new(exit_with_stdin)?;
         let voice = Voice::new(context.terminal, self.header);
         voice.header();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "the node starts");
         let (node, task) = core::start(self.settings).map_err(|error| start_failure(&error))?;
         let shutdown = CancellationToken::new();
         let serving = Serving {
@@ -316,10 +317,15 @@ impl Running<'_> {
     fn ended(self, ended: Result<anyhow::Result<Stopped>, tokio::task::JoinError>) -> Result<Exit, Failure> {
         match ended {
             Ok(Ok(stopped)) => {
+                tracing::info!("the node has stopped");
                 self.voice.stopped(u64::from(stopped.undelivered));
                 Ok(Exit::Ok)
             }
-            Ok(Err(error)) => Err(start_failure(&error)),
+            Ok(Err(error)) => {
+                let failure = start_failure(&error);
+                tracing::error!(code = failure.code, "the node cannot go on");
+                Err(failure)
+            }
             Err(error) => Err(Failure::unexpected(format!("The node failed: {error}"))),
         }
     }

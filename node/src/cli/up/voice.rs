@@ -139,6 +139,7 @@ impl Voice {
             return;
         }
         let peers = network.map_or(0, |view| view.connected);
+        tracing::info!(state = name(state), peers, "state");
         self.say_object(&json!({ "v": 1, "event": "state", "state": name(state), "peers": peers }));
         match state {
             NodeState::Locked => self.say(&format!("Locked  waiting for its passphrase: {}", hints::UNLOCK)),

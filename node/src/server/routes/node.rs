@@ -10,7 +10,7 @@ use starling_messenger::turn::{Command, Reply};
 use starling_messenger::view::StatusView;
 use zeroize::Zeroizing;
 
-use crate::core::handle::Unavailable;
+use crate::core::handle::{InvitePeers, Unavailable};
 use crate::server::answer::{Answer, Fault, Json, done, ok};
 use crate::server::app::App;
 use crate::server::{convert, fault};
@@ -37,7 +37,7 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Answer {
 
 pub(crate) async fn id(State(app): State<Arc<App>>) -> Answer {
     app.check_open()?;
-    let peers = app.node.invite_peers().await.map_err(|error| fault::unavailable(&error))?;
+    let InvitePeers { peers, .. } = app.node.invite_peers().await.map_err(|error| fault::unavailable(&error))?;
     let Reply::Address(view) = app.ask(Command::Address { peers }).await? else {
         return Err(fault::internal("id").into());
     };

@@ -16,6 +16,7 @@ use starling_wire::invite::{Invite, NEVER};
 use starling_wire::limits::EPOCH_MS;
 use starling_wire::network::{MAIN, NetworkParameters};
 
+use crate::core::handle::InvitePeers;
 use crate::server::answer::{Answer, Fault, Json, PathId, created, done, ok};
 use crate::server::app::App;
 use crate::server::{convert, fault};
@@ -149,7 +150,7 @@ pub(crate) async fn invites(State(app): State<Arc<App>>) -> Answer {
         return Err(fault::internal("invites").into());
     };
     let reach = reach(&app);
-    ok(Invites { invites: invites.iter().map(|view| convert::invite(view, reach)).collect() })
+    ok(Invites { invites: invites.iter().map(|view| convert::invite(view, reach, None)).collect() })
 }
 
 pub(crate) async fn create_invite(State(app): State<Arc<App>>, Json(wanted): Json<CreateInvite>) -> Answer {
@@ -158,10 +159,10 @@ pub(crate) async fn create_invite(State(app): State<Arc<App>>, Json(wanted): Jso
     if !INVITE_LIFETIMES_S.contains(&expires_s) {
         return Err(fault::bad_field("expires_s", "An invite lasts from a minute to 90 days.").into());
     }
-    let peers = app.node.invite_peers().await.map_err(|error| fault::unavailable(&error))?;
+    let InvitePeers { peers, own } = app.node.invite_peers().await.map_err(|error| fault::unavailable(&error))?;
     let reply = app.ask(Command::CreateInvite { label: wanted.for_name, expires_s, peers }).await;
     match reply.map_err(|Fault(error)| Fault(about_label(error)))? {
-        Reply::Invite(view) => created(convert::invite(&view, reach(&app))),
+        Reply::Invite(view) => created(convert::invite(&view, reach(&app), Some(own))),
         _ => Err(fault::internal("an invite").into()),
     }
 }
