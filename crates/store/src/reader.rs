@@ -1,5 +1,6 @@
 //! Reading the vault beside the core: history, one message, its life, the event log. Reads take no part in
-//! the loop, and any number of threads may read while one commits.
+//! the loop, and any number of threads may read while one commits. A record may be seen in the instant before
+//! its commit is durable; an event may not, because what it announces must not be undone by a crash.
 
 use std::sync::Arc;
 

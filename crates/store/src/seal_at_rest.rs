@@ -27,6 +27,7 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::atomic_file;
+use crate::vault::VAULT_DIRECTORY;
 
 /// Name of the key file in a data directory.
 pub const KEY_FILE: &str = "vault.key";
@@ -88,8 +89,8 @@ pub struct PassphraseCost {
 }
 
 impl PassphraseCost {
-    /// 64 MiB, 5 passes, one lane: 0.3 to 0.5 s on a core of a small computer.
-    pub const STANDARD: Self = Self { memory_kib: 64 << 10, passes: 5, lanes: 1 };
+    /// 64 MiB, 8 passes, one lane: 0.3 to 0.5 s on one core.
+    pub const STANDARD: Self = Self { memory_kib: 64 << 10, passes: 8, lanes: 1 };
     /// 64 KiB and one pass, for tests: it protects nobody.
     pub const WORTHLESS_FOR_TESTS: Self = Self { memory_kib: 64, passes: 1, lanes: 1 };
 }
@@ -159,10 +160,14 @@ impl KeyFile {
     /// Makes a new master key and writes it, unprotected.
     ///
     /// # Errors
-    /// [`KeyError::Exists`] when there is one: it would be the end of a vault.
+    /// [`KeyError::Exists`] when there is one, and [`KeyError::Missing`] when there is a vault whose key is
+    /// not here: a new key would be the end of it.
     pub fn create(&self, rng: &mut impl CryptoRng) -> Result<MasterKey, KeyError> {
         if self.exists() {
             return Err(KeyError::Exists);
+        }
+        if self.path.with_file_name(VAULT_DIRECTORY).exists() {
+            return Err(KeyError::Missing);
         }
         let master = MasterKey::generate(rng);
         atomic_file::create_private_directory(self.path.parent().unwrap_or(Path::new(".")))?;
@@ -398,6 +403,14 @@ mod tests {
 
         file.remove_passphrase(&master).unwrap();
         assert_eq!(file.open_keyfile().unwrap().0, master.0);
+    }
+
+    #[test]
+    fn no_new_key_is_made_for_a_vault_whose_key_is_missing() {
+        let (directory, file, mut rng) = key_file();
+        fs::create_dir(directory.path().join(VAULT_DIRECTORY)).unwrap();
+        assert!(matches!(file.create(&mut rng), Err(KeyError::Missing)));
+        assert!(!file.exists());
     }
 
     #[test]

@@ -3,13 +3,28 @@
 
 use std::env;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
+
+/// Builds the example in the profile of this test: a stale one would prove nothing.
+fn build_example() -> PathBuf {
+    let profile_directory = env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+    let profile = match profile_directory.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "starling-store", "--example", "commit_trace", "--profile", profile])
+        .status()
+        .unwrap();
+    assert!(built.success());
+    profile_directory.join("examples/commit_trace")
+}
 
 #[test]
 #[ignore = "needs strace; run by .ci/run"]
 fn the_database_file_is_synced_between_every_commit_and_its_release() {
-    let example = env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples/commit_trace");
-    assert!(example.exists(), "run: cargo build -p starling-store --examples");
+    let example = build_example();
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("trace");
     let data = directory.path().join("data");

@@ -35,13 +35,13 @@ fn writes_of(number: u64) -> Vec<VaultWrite> {
     let choice = noise(number, 8);
     let put = |key, value| VaultWrite::Put { key, value: Zeroizing::new(value) };
     let outbox = |number| VaultKey::ordered(RecordKind::Outbox, Vec::new(), number);
-    let bytes = usize::from(u16::from_le_bytes([choice[0], choice[1]])) % 20_000;
+    let bytes = usize::from(u16::from_le_bytes([choice[0], choice[1]])) % 9_000;
     let mut writes = vec![
         put(VaultKey::single(RecordKind::Cursor), number.to_le_bytes().to_vec()),
         put(outbox(number), noise(number, bytes)),
         put(VaultKey::named(RecordKind::Session, [choice[2] % 16]), noise(number + 1, 1_500)),
     ];
-    if choice[3] % 2 == 0 {
+    if choice[3].is_multiple_of(2) {
         writes.push(VaultWrite::Delete { key: outbox(number.saturating_sub(1 + u64::from(choice[4] % 20))) });
     }
     writes
@@ -122,8 +122,8 @@ fn nothing_that_was_acknowledged_is_lost_in_20_kills() {
                 acknowledged += 1;
             }
         };
-        let commits = 1 + rng.next_u64() % 25;
-        while let Some(line) = lines.next() {
+        let commits = 1 + rng.next_u64() % 12;
+        for line in lines.by_ref() {
             let reached = line == format!("committed {}", last + commits);
             take(line);
             if reached {
