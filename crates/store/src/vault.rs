@@ -5,8 +5,8 @@
 //! the node. Values are cut into pieces of 4 KiB, because sled moves larger pages into files of their own
 //! that nobody ever syncs. sled's periodic flush stays on: it is the only caller of its cleaner.
 //!
-//! Nothing in the database says whose it is: keys are keyed hashes ([`record_key`]), values are sealed
-//! ([`sealer`]). Events get their sequence numbers here and lie in the same batch as the change they tell
+//! Nothing in the database says whose it is: keys are keyed hashes (`record_key`), values are sealed
+//! (`sealer`). Events get their sequence numbers here and lie in the same batch as the change they tell
 //! of, so that no event announces what a crash undoes.
 
 pub(crate) mod event_log;
