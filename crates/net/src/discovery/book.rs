@@ -193,17 +193,18 @@ impl Book {
         connected: impl Fn(&NodeKey) -> bool,
         linked: impl Fn(&NodeKey) -> bool,
     ) -> Vec<Candidate> {
-        let unlinked = self.known.iter().filter(|(node, _)| !linked(node));
-        unlinked
-            .map(|(node, entry)| Candidate {
+        let candidate = |(node, entry): (&NodeKey, &Known)| {
+            let connected = connected(node);
+            let reachable = connected || !entry.addresses.is_empty();
+            (reachable && !linked(node)).then_some(Candidate {
                 node: *node,
                 group: entry.group,
-                connected: connected(node),
+                connected,
                 seed: entry.seed,
                 anchor: entry.anchor,
             })
-            .filter(|candidate| candidate.connected || !self.known[&candidate.node].addresses.is_empty())
-            .collect()
+        };
+        self.known.iter().filter_map(candidate).collect()
     }
 
     /// Whether the peer was an anchor of the last run.
