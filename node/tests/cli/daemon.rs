@@ -158,7 +158,8 @@ fn unlock_when_heard(home: &Home, passphrase: &str) -> String {
         if done.code == Some(0) || std::time::Instant::now() > end {
             return done.ok();
         }
-        assert_eq!(done.code, Some(4), "{done:?}");
+        // Too early; or the key is still being made from the passphrase on a busy machine.
+        assert!(matches!(done.code, Some(4 | 7)), "{done:?}");
     }
 }
 
