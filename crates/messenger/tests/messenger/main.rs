@@ -5,3 +5,4 @@ mod crash;
 mod delivery;
 mod net;
 mod people;
+mod storm;

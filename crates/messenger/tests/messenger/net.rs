@@ -74,7 +74,7 @@ pub(crate) struct Net {
 const LATENCY_MS: u64 = 5;
 
 pub(crate) fn parameters() -> NetworkParameters {
-    NetworkParameters { effort_base: 1, ..NetworkParameters::test("memory") }
+    NetworkParameters { sync_interval_ms: 1_000, ..NetworkParameters::test("memory") }
 }
 
 /// For tests that span days: a reconciliation a minute.
