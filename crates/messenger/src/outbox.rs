@@ -148,7 +148,8 @@ impl Item {
             Some(_) => TraceStep::SealedAgain,
         };
         self.trace(unix_ms, step);
-        self.first_sealed_unix_ms.get_or_insert(unix_ms);
+        // A first sealing in the future was the mistake of a clock that has been set right since.
+        self.first_sealed_unix_ms = Some(self.first_sealed_unix_ms.map_or(unix_ms, |first| first.min(unix_ms)));
         self.place.get_or_insert(place);
         self.post = Some(post);
     }
@@ -163,6 +164,9 @@ impl Item {
         let (Some(post), Some(first)) = (&self.post, self.first_sealed_unix_ms) else { return Due::Nothing };
         if matches!(self.load, Load::Acks) {
             return if post.came_back || !post.is_open(epoch) { Due::Drop } else { Due::Nothing };
+        }
+        if links > 0 && post.is_ahead(epoch) {
+            return Due::Seal;
         }
         if links > 0 {
             let age_ms = now.unix_ms.saturating_sub(first);

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
+use starling_relay::expire;
 use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch, Head, Tag, TopicId};
-use starling_wire::limits::GOSSIP_EPOCHS_EITHER_WAY;
 
 use crate::delay;
 use crate::turn::{LinkId, RequestId};
@@ -142,9 +142,15 @@ impl Post {
         self.epoch
     }
 
-    /// Whether gossip still carries its epoch at `now`.
+    /// Whether gossip carries its epoch at `now`. An epoch to come counts as closed: a clock was wrong when it
+    /// was sealed, and nobody would take it until then.
     pub(crate) fn is_open(&self, now: Epoch) -> bool {
-        self.epoch >= now.minus(GOSSIP_EPOCHS_EITHER_WAY)
+        expire::open_hours(now).contains(self.epoch)
+    }
+
+    /// Whether it is dated in an hour that no neighbour takes yet.
+    pub(crate) fn is_ahead(&self, now: Epoch) -> bool {
+        self.epoch > expire::open_hours(now).last
     }
 
     /// Whether a push of it makes sense now.
@@ -275,6 +281,7 @@ mod tests {
         assert!(post.choose_link(&held, &mut rng).is_some());
         assert!(post.choose_link(&[], &mut rng).is_none());
         assert!(!post.wants_push(Epoch(102)));
+        assert!(post.wants_push(Epoch(99)) && !post.wants_push(Epoch(98)) && post.is_ahead(Epoch(98)));
     }
 
     #[test]
