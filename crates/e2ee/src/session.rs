@@ -23,7 +23,7 @@ use crate::handshake::{Head, Roots, seal_outer};
 use crate::identity::DevicePublic;
 use crate::prekey::Bundle;
 use crate::primitives::secret::Secret;
-use crate::primitives::x25519::{KeyPair, PublicKey};
+use crate::primitives::x25519::{PublicKey, generate_and_agree};
 use crate::record::{Record, RecordError};
 use crate::seal::{Class, Ephemeral, HeadPrefix, Sealed, ad0};
 
@@ -341,8 +341,7 @@ impl Session {
         if !self.needs_step() {
             return Ok(None);
         }
-        let own = KeyPair::generate(rng);
-        let shared = self.peer_dh.agree(own.secret()).ok_or(SealError::UnusableKey)?;
+        let (own, shared) = generate_and_agree(rng, &self.peer_dh).ok_or(SealError::UnusableKey)?;
         let step = chain::step(&self.root, &shared, 0, None);
         let header = Header {
             dh: *own.public(),

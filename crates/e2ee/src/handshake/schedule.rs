@@ -6,7 +6,7 @@ use crate::primitives::hash::{hkdf, sha256};
 use crate::primitives::kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES};
 use crate::primitives::label;
 use crate::primitives::secret::Secret;
-use crate::primitives::x25519::{KeyPair, PublicKey, agree};
+use crate::primitives::x25519::{KeyPair, PublicKey, agree_all};
 
 use super::Head;
 
@@ -57,12 +57,13 @@ impl Agreements {
         signed_prekey: &PublicKey,
         one_time: Option<&[u8; 32]>,
     ) -> Option<Self> {
-        Some(Self([
-            signed_prekey.agree(device.secret())?,
-            agree(ephemeral.secret(), &responder.agreement)?,
-            signed_prekey.agree(ephemeral.secret())?,
-            optional(one_time.map(|public| agree(ephemeral.secret(), public)))?,
-        ]))
+        let responder = PublicKey::new(&responder.agreement);
+        let (device, ephemeral) = (device.secret(), ephemeral.secret());
+        let three = [(device, signed_prekey), (ephemeral, &responder), (ephemeral, signed_prekey)];
+        match one_time.map(PublicKey::new) {
+            None => Self::without_fourth(three),
+            Some(one_time) => Self::with_fourth(three, (ephemeral, &one_time)),
+        }
     }
 
     /// The same four from the other side.
@@ -72,13 +73,23 @@ impl Agreements {
         one_time: Option<&KeyPair>,
         head: &Head,
     ) -> Option<Self> {
-        let ephemeral = PublicKey::new(&head.ephemeral);
-        Some(Self([
-            agree(signed_prekey.secret(), &head.device.agreement)?,
-            ephemeral.agree(device.secret())?,
-            ephemeral.agree(signed_prekey.secret())?,
-            optional(one_time.map(|keys| ephemeral.agree(keys.secret())))?,
-        ]))
+        let (initiator, ephemeral) = (PublicKey::new(&head.device.agreement), PublicKey::new(&head.ephemeral));
+        let (device, signed_prekey) = (device.secret(), signed_prekey.secret());
+        let three = [(signed_prekey, &initiator), (device, &ephemeral), (signed_prekey, &ephemeral)];
+        match one_time {
+            None => Self::without_fourth(three),
+            Some(one_time) => Self::with_fourth(three, (one_time.secret(), &ephemeral)),
+        }
+    }
+
+    fn without_fourth(three: [(&Secret<32>, &PublicKey); 3]) -> Option<Self> {
+        let [first, second, third] = agree_all(three)?;
+        Some(Self([first, second, third, Secret::new([0; 32])]))
+    }
+
+    fn with_fourth(three: [(&Secret<32>, &PublicKey); 3], fourth: (&Secret<32>, &PublicKey)) -> Option<Self> {
+        let [first, second, third] = three;
+        agree_all([first, second, third, fourth]).map(Self)
     }
 
     /// DH1 to DH4.
@@ -99,11 +110,6 @@ impl Agreements {
         let mut next = || Secret::new(reader.array().unwrap_or([0; 32]));
         Roots { root: next(), initiator_header: next(), responder_header: next(), session_salt: next() }
     }
-}
-
-/// DH4: zeros if there is no one-time prekey, `None` if there is one and the agreement fails.
-fn optional(agreement: Option<Option<Secret<32>>>) -> Option<Secret<32>> {
-    agreement.unwrap_or_else(|| Some(Secret::new([0; 32])))
 }
 
 /// What a handshake yields.

@@ -1,14 +1,16 @@
 //! X25519 (RFC 7748) with the contributory check that the protocol demands of every agreement. SPEC: B0.
 //!
 //! The product is computed on the Edwards form of the curve, whose arithmetic is vectorised: 40 us against 52 for the
-//! Montgomery ladder, and 31 for each further product with the same public key. The result is that of RFC 7748 to
-//! the bit. A public key on the twist, which no honest key is, has no Edwards form and takes the ladder; which of
-//! the two ways is taken depends on public bytes alone.
+//! Montgomery ladder, and 31 for each further product with the same public key; products that are needed together
+//! share the inversion at their end (4 us). The result is that of RFC 7748 to the bit. A public key on the twist,
+//! which no honest key is, has no Edwards form and takes the ladder; which of the two ways is taken depends on public
+//! bytes alone.
 
 use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
+use subtle::ConstantTimeEq;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroize;
 
@@ -19,6 +21,55 @@ use super::secret::Secret;
 /// whoever chose it would know the result (RFC 7748, section 6.1).
 pub(crate) fn agree(secret: &Secret<32>, public: &[u8; 32]) -> Option<Secret<32>> {
     PublicKey::new(public).agree(secret)
+}
+
+/// X of each pair; `None` if one of them is not contributory.
+pub(crate) fn agree_all<const N: usize>(pairs: [(&Secret<32>, &PublicKey); N]) -> Option<[Secret<32>; N]> {
+    let products = pairs.map(|(secret, public)| Some(public.edwards?.mul_clamped(*secret.as_bytes())));
+    if products.iter().any(Option::is_none) {
+        return all(pairs.map(|(secret, public)| public.agree(secret)));
+    }
+    all(to_montgomery(products.map(Option::unwrap_or_default)).map(contributory))
+}
+
+/// A fresh key pair, and its agreement with `public`; `None` if that is not contributory. Draws 32 bytes.
+pub(crate) fn generate_and_agree(
+    rng: &mut impl rand_core::CryptoRng,
+    public: &PublicKey,
+) -> Option<(KeyPair, Secret<32>)> {
+    let secret = Secret::generate(rng);
+    let Some(point) = public.edwards else {
+        let shared = public.agree(&secret)?;
+        return Some((KeyPair::from_secret(secret), shared));
+    };
+    let own = EdwardsPoint::mul_base_clamped(*secret.as_bytes());
+    let [own, shared] = to_montgomery([own, point.mul_clamped(*secret.as_bytes())]);
+    Some((KeyPair { secret, public: *own.as_bytes() }, contributory(shared)?))
+}
+
+/// The u-coordinates of `points`, which are wiped.
+fn to_montgomery<const N: usize>(mut points: [EdwardsPoint; N]) -> [Secret<32>; N] {
+    let mut coordinates = EdwardsPoint::to_montgomery_batch(&points);
+    points.zeroize();
+    let mut next = coordinates.iter_mut();
+    [(); N].map(|()| {
+        let Some(coordinate) = next.next() else { return Secret::new([0; 32]) };
+        let result = Secret::new(coordinate.to_bytes());
+        coordinate.zeroize();
+        result
+    })
+}
+
+/// All or none.
+fn all<const N: usize>(agreements: [Option<Secret<32>>; N]) -> Option<[Secret<32>; N]> {
+    let is_complete = agreements.iter().all(Option::is_some);
+    is_complete.then(|| agreements.map(|agreement| agreement.unwrap_or_else(|| Secret::new([0; 32]))))
+}
+
+/// `shared`, unless it is all zero. Compared in constant time.
+fn contributory(shared: Secret<32>) -> Option<Secret<32>> {
+    let is_zero: bool = shared.as_bytes().ct_eq(&[0; 32]).into();
+    (!is_zero).then_some(shared)
 }
 
 /// The public key of `secret`.
@@ -50,6 +101,12 @@ impl PublicKey {
         &self.bytes
     }
 
+    /// Whether the fast way is open.
+    #[cfg(test)]
+    pub(crate) const fn is_on_curve(&self) -> bool {
+        self.edwards.is_some()
+    }
+
     /// X(secret, self); `None` if not contributory.
     pub(crate) fn agree(&self, secret: &Secret<32>) -> Option<Secret<32>> {
         let mut shared = match self.edwards {
@@ -63,8 +120,7 @@ impl PublicKey {
         };
         let result = Secret::new(shared.to_bytes());
         shared.zeroize();
-        let is_zero: bool = subtle::ConstantTimeEq::ct_eq(result.as_bytes().as_slice(), &[0; 32]).into();
-        (!is_zero).then_some(result)
+        contributory(result)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::primitives::hash::{hkdf, hmac};
 use crate::primitives::kem::{KemSecret, encapsulate, is_valid_key};
 use crate::primitives::secret::Secret;
 use crate::primitives::signature::verify;
-use crate::primitives::x25519::{PublicKey, agree};
+use crate::primitives::x25519::{KeyPair, PublicKey, agree, agree_all, generate_and_agree};
 
 use super::world::{Scripted, rng};
 
@@ -47,10 +47,35 @@ fn x25519_is_that_of_the_ladder_on_the_curve_and_on_its_twist() {
         let ladder = x25519_dalek::x25519(secret, public);
         let ours = PublicKey::new(&public).agree(&Secret::new(secret)).expect("not of small order");
         assert_eq!(*ours.as_bytes(), ladder);
-        let is_on_curve = curve25519_dalek::MontgomeryPoint(public).to_edwards(0).is_some();
-        *(if is_on_curve { &mut on_curve } else { &mut on_twist }) += 1;
+        *(if PublicKey::new(&public).is_on_curve() { &mut on_curve } else { &mut on_twist }) += 1;
     }
     assert!(on_curve > 50 && on_twist > 50, "random points are on either");
+}
+
+#[test]
+fn products_made_together_are_those_made_alone() {
+    let mut rng = rng(3);
+    let mut keys = || KeyPair::generate(&mut rng);
+    let (secrets, publics) = ([keys(), keys(), keys()], [keys(), keys(), keys()]);
+    let on_twist = (0..).map(|byte| PublicKey::new(&[byte; 32])).find(|key| !key.is_on_curve()).expect("one in two");
+    let small = PublicKey::new(&[0; 32]);
+    let honest = publics.each_ref().map(|keys| PublicKey::new(keys.public()));
+    for third in [&honest[2], &on_twist, &small] {
+        let pairs =
+            [(secrets[0].secret(), &honest[0]), (secrets[1].secret(), &honest[1]), (secrets[2].secret(), third)];
+        let alone: Option<Vec<_>> = pairs.iter().map(|(secret, public)| public.agree(secret)).collect();
+        let together = agree_all(pairs).map(Vec::from);
+        let bytes = |all: Option<Vec<Secret<32>>>| all.map(|all| Vec::from_iter(all.iter().map(|one| *one.as_bytes())));
+        assert_eq!(together.is_none(), std::ptr::eq(third, &small));
+        assert_eq!(bytes(together), bytes(alone));
+        let script = [7; 32];
+        let made = generate_and_agree(&mut Scripted::new(&script), third);
+        assert_eq!(made.is_none(), std::ptr::eq(third, &small));
+        if let Some((keys, shared)) = made {
+            assert_eq!(keys.public(), KeyPair::from_secret(Secret::new(script)).public());
+            assert_eq!(Some(*shared.as_bytes()), third.agree(keys.secret()).map(|alone| *alone.as_bytes()));
+        }
+    }
 }
 
 #[test]
