@@ -1,1 +1,3 @@
 //! Scenarios, simulation, vectors and the architecture test.
+
+pub mod sim;

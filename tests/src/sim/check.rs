@@ -1,0 +1,519 @@
+//! The rules of a run, and those who look on.
+//!
+//! What a node's disk has is what counts: letters, history and events are taken from committed turns, what
+//! leaves a node is held against its disk at the moment at which it leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use starling_messenger::MemoryUse;
+use starling_messenger::job::Job;
+use starling_messenger::record::{HistoryRecord, RecordKind, VaultWrite, decode_record};
+use starling_messenger::turn::{MessageNumber, Output, Turn};
+use starling_messenger::view::{DeliveryStage, MessageBody, MessageView};
+use starling_wire::envelope::{Class, Envelope, Head, Tag};
+
+use super::event::Place;
+use super::node::Node;
+use super::plan::DAY_MS;
+use super::trace::clock;
+use super::world::World;
+
+/// Violations after which nothing more is written down.
+const VIOLATIONS_MAX: usize = 20;
+/// What a node of a run may have in memory at most: watched tags (some sessions with each of some dozen contacts, at
+/// most 1,536 tags each), outbox items (its own limits), timers, stamps being solved, tags to be looked up,
+/// envelopes found under them (a batch beyond its limit).
+const MEMORY_MAX: [usize; 6] = [262_144, 4_608, 8_192, 8, 262_144, 2_048];
+/// Days before which no message may be given up. SPEC: B9.
+const EXPIRY_DAYS_MIN: u64 = 13;
+
+/// A rule that a run must keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// What people were told is safe with their node arrives.
+    AllDelivered,
+    /// What is shown as delivered is in the recipient's history.
+    DeliveredIsThere,
+    /// Nothing is shown twice.
+    ShownOnce,
+    /// At the end a sender's messages stand in the order in which they were written.
+    InOrder,
+    /// No key and number of a ratchet seals two texts.
+    KeyUsedOnce,
+    /// Nothing leaves a node before its disk has it.
+    CommittedFirst,
+    /// In the end all nodes store the same.
+    PoolsConverge,
+    /// Every gossip message gets exactly one verdict.
+    OneVerdict,
+    /// Every push cell gets exactly one answer.
+    OneAnswer,
+    /// The state of a message never goes back.
+    StatesForward,
+    /// What is in memory stays within its limits.
+    MemoryBounded,
+    /// A repeated send is one message.
+    SentOnce,
+    /// No honest node is blocked.
+    HonestUnharmed,
+    /// A node starts from whatever its disk has.
+    Restarts,
+    /// Nobody is refused a reasonable wish.
+    Reasonable,
+    /// No node turns in a circle.
+    TimeMoves,
+}
+
+/// A rule that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// When, ms of virtual time.
+    pub at_ms: u64,
+    /// Which.
+    pub rule: Rule,
+    /// By whom.
+    pub who: String,
+    /// How.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:>5}  VIOLATION {:?}: {}", clock(self.at_ms), self.who, self.rule, self.what)
+    }
+}
+
+/// A text from the plan to its delivery.
+#[derive(Debug)]
+struct Letter {
+    from: Place,
+    to: Place,
+    /// A person has tried to send it.
+    tried: bool,
+    /// Its number at its sender, once committed.
+    number: Option<MessageNumber>,
+    /// Its person was told that it is safe.
+    told: bool,
+    created_unix_ms: u64,
+    stage: DeliveryStage,
+}
+
+/// What is known of a run.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    /// Rules broken so far.
+    pub(super) violations: Vec<Violation>,
+    letters: BTreeMap<String, Letter>,
+    by_number: BTreeMap<(Place, MessageNumber), String>,
+    received: BTreeMap<(Place, String), MessageNumber>,
+    shown: BTreeSet<(Place, String)>,
+    client_ids: BTreeMap<(String, [u8; 16]), MessageNumber>,
+    /// Envelopes whose sealing was committed, by node and tag.
+    committed_seals: BTreeSet<(Place, Tag)>,
+    /// What left under a tag, and as which of all.
+    left: BTreeMap<(String, Tag), (usize, Vec<u8>)>,
+    /// The same with its stamp.
+    pushed: BTreeMap<(String, Tag), Envelope>,
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    let Some(&first) = needle.first() else { return true };
+    let mut from = 0;
+    while let Some(found) = haystack[from..].iter().position(|&byte| byte == first) {
+        from += found;
+        if haystack[from..].starts_with(needle) {
+            return true;
+        }
+        from += 1;
+    }
+    false
+}
+
+/// The kind of the record on a node's disk that holds these bytes of an own envelope.
+fn holder(node: &Node, bytes: &[u8]) -> Option<RecordKind> {
+    let kinds = [RecordKind::Outbox, RecordKind::BundlePost];
+    let records = node.vault.iter().filter(|(key, _)| kinds.contains(&key.kind));
+    records.into_iter().find(|(_, value)| contains(value, bytes)).map(|(key, _)| key.kind)
+}
+
+fn text_of(view: &MessageView) -> Option<&String> {
+    match &view.body {
+        MessageBody::Text(text) => Some(text),
+        MessageBody::Unknown { .. } => None,
+    }
+}
+
+fn short(text: &str) -> &str {
+    text.get(..text.len().min(16)).unwrap_or_default()
+}
+
+impl Check {
+    /// A rule was broken.
+    pub(super) fn violated(&mut self, at_ms: u64, rule: Rule, who: &str, what: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { at_ms, rule, who: who.to_owned(), what });
+        }
+    }
+
+    /// Somebody is going to write this.
+    pub(super) fn will_write(&mut self, from: Place, to: Place, text: &str) {
+        let letter = Letter {
+            from,
+            to,
+            tried: false,
+            number: None,
+            told: false,
+            created_unix_ms: 0,
+            stage: DeliveryStage::Queued,
+        };
+        self.letters.insert(text.to_owned(), letter);
+    }
+
+    /// They press the button.
+    pub(super) fn tries(&mut self, text: &str) {
+        if let Some(letter) = self.letters.get_mut(text) {
+            letter.tried = true;
+        }
+    }
+
+    /// Whether they did.
+    pub(super) fn was_tried(&self, text: &str) -> bool {
+        self.letters.get(text).is_some_and(|letter| letter.tried)
+    }
+
+    /// Their node says that it is safe: then it is committed, and every repetition names the same message.
+    pub(super) fn told(
+        &mut self,
+        at_ms: u64,
+        node: &Node,
+        number: MessageNumber,
+        text: &str,
+        client_id: Option<[u8; 16]>,
+    ) {
+        let Some(letter) = self.letters.get_mut(text) else { return };
+        letter.told = true;
+        if letter.number != Some(number) {
+            let what = format!("m{} was acknowledged, the disk has {:?}", number.0, letter.number);
+            self.violated(at_ms, Rule::CommittedFirst, &node.name, what);
+        }
+        let Some(id) = client_id else { return };
+        let first = *self.client_ids.entry((node.name.clone(), id)).or_insert(number);
+        if first != number {
+            let what = format!("one client id gave m{} and m{}", first.0, number.0);
+            self.violated(at_ms, Rule::SentOnce, &node.name, what);
+        }
+    }
+
+    /// A message comes into a history, or changes there.
+    fn history(&mut self, at_ms: u64, name: &str, place: Place, record: &HistoryRecord) {
+        let view = &record.message;
+        let Some(text) = text_of(view).cloned() else { return };
+        if !view.own {
+            let first = *self.received.entry((place, text.clone())).or_insert(view.number);
+            if first != view.number {
+                let what = format!("{:?} is m{} and m{}", short(&text), first.0, view.number.0);
+                self.violated(at_ms, Rule::ShownOnce, name, what);
+            }
+            return;
+        }
+        let Some(letter) = self.letters.get_mut(&text) else { return };
+        letter.created_unix_ms = view.created_unix_ms;
+        let first = *letter.number.get_or_insert(view.number);
+        if first != view.number {
+            let what = format!("{:?} was sent as m{} and m{}", short(&text), first.0, view.number.0);
+            return self.violated(at_ms, Rule::SentOnce, name, what);
+        }
+        self.by_number.insert((place, view.number), text);
+    }
+
+    /// What a turn left in a history tells the same state as the events of that turn.
+    fn history_state(&mut self, at_ms: u64, name: &str, record: &HistoryRecord) {
+        let view = &record.message;
+        let letter = text_of(view).filter(|_| view.own).and_then(|text| self.letters.get(text));
+        if let Some(told) = letter.map(|letter| letter.stage).filter(|&told| told != view.state.stage) {
+            let what = format!("m{} is {:?} on the disk, told was {told:?}", view.number.0, view.state.stage);
+            self.violated(at_ms, Rule::StatesForward, name, what);
+        }
+    }
+
+    /// A message is shown.
+    pub(super) fn shown(&mut self, at_ms: u64, name: &str, place: Place, view: &MessageView) {
+        let Some(text) = text_of(view) else { return };
+        if !self.shown.insert((place, text.clone())) {
+            self.violated(at_ms, Rule::ShownOnce, name, format!("{:?} is shown again", short(text)));
+        }
+    }
+
+    /// The state of an own message.
+    pub(super) fn state(
+        &mut self,
+        at_ms: u64,
+        name: &str,
+        place: Place,
+        number: MessageNumber,
+        stage: DeliveryStage,
+        unix_ms: u64,
+    ) {
+        use DeliveryStage::{Delivered, Expired};
+        let Some(text) = self.by_number.get(&(place, number)) else { return };
+        let Some(letter) = self.letters.get_mut(text) else { return };
+        let before = std::mem::replace(&mut letter.stage, stage);
+        let forward = match (before, stage) {
+            (Delivered, after) => after == Delivered,
+            (Expired, after) => after == Expired || after == Delivered,
+            (before, after) => after >= before,
+        };
+        let early = stage == Expired && unix_ms < letter.created_unix_ms + EXPIRY_DAYS_MIN * DAY_MS;
+        let missing = stage == Delivered && !self.received.contains_key(&(letter.to, text.clone()));
+        let label = format!("m{} {:?}", number.0, short(text));
+        if !forward {
+            self.violated(at_ms, Rule::StatesForward, name, format!("{label} goes from {before:?} to {stage:?}"));
+        }
+        if early {
+            self.violated(at_ms, Rule::AllDelivered, name, format!("{label} was given up too early"));
+        }
+        if missing {
+            self.violated(at_ms, Rule::DeliveredIsThere, name, format!("{label} is not in the recipient's history"));
+        }
+    }
+
+    /// A sealed envelope leaves the core for its stamp: its bytes are on the disk, and its key sealed nothing
+    /// else. The tag of a ratchet message names key and number; that of a bundle is meant to repeat.
+    pub(super) fn leaves_sealed(&mut self, at_ms: u64, node: &Node, head: &Head, body: &[u8]) {
+        let Some(kind) = holder(node, body) else {
+            let what = format!("seals {:?} and the disk does not have it", head.tag);
+            return self.violated(at_ms, Rule::CommittedFirst, &node.name, what);
+        };
+        if kind == RecordKind::BundlePost {
+            return;
+        }
+        let sealed = [head.ephemeral.as_slice(), body].concat();
+        let order = self.left.len();
+        let (_, first) = self.left.entry((node.name.clone(), head.tag)).or_insert_with(|| (order, sealed.clone()));
+        if *first != sealed {
+            self.violated(at_ms, Rule::KeyUsedOnce, &node.name, format!("two texts under {:?}", head.tag));
+        }
+    }
+
+    /// A whole envelope leaves in a push cell.
+    pub(super) fn leaves_stamped(&mut self, at_ms: u64, node: &Node, bytes: &[u8]) {
+        if holder(node, bytes).is_none() {
+            self.violated(at_ms, Rule::CommittedFirst, &node.name, "pushes what the disk does not have".to_owned());
+        }
+        if let Ok(envelope) = Envelope::parse(bytes) {
+            self.pushed.insert((node.name.clone(), envelope.tag()), envelope);
+        }
+    }
+
+    /// Messages of a node that left it, in the order in which they were sealed; bundles are none.
+    pub(super) fn sealed_by(&self, name: &str) -> Vec<Envelope> {
+        let mut sealed: Vec<(usize, Envelope)> = self
+            .left
+            .iter()
+            .filter(|((who, _), _)| who == name)
+            .filter_map(|(key, (order, _))| Some((*order, self.pushed.get(key)?.clone())))
+            .collect();
+        sealed.sort_by_key(|(order, _)| *order);
+        sealed.into_iter().map(|(_, envelope)| envelope).collect()
+    }
+
+    /// Memory after a step.
+    pub(super) fn memory(&mut self, at_ms: u64, node: &Node, nothing_allowed: bool) {
+        let Some(core) = &node.core else { return };
+        let MemoryUse { tags, outbox, timers, jobs, late_tags, found } = core.memory_use();
+        let used = [tags, outbox, timers, jobs, late_tags, found];
+        let limits = if nothing_allowed { [0; 6] } else { MEMORY_MAX };
+        if used.iter().zip(limits).any(|(&used, limit)| used > limit) {
+            let what = format!("{used:?} of tags, outbox, timers, jobs, late tags, found; limits {limits:?}");
+            self.violated(at_ms, Rule::MemoryBounded, &node.name, what);
+        }
+    }
+
+    /// A node could not start.
+    pub(super) fn restore_failed(&mut self, at_ms: u64, name: &str, error: &str) {
+        self.violated(at_ms, Rule::Restarts, name, error.to_owned());
+    }
+
+    /// Texts that people were told are safe, those confirmed, those given up.
+    pub(super) fn totals(&self) -> (u64, u64, u64) {
+        let count = |test: &dyn Fn(&Letter) -> bool| self.letters.values().filter(|letter| test(letter)).count() as u64;
+        (
+            count(&|letter| letter.told),
+            count(&|letter| letter.stage == DeliveryStage::Delivered),
+            count(&|letter| letter.stage == DeliveryStage::Expired),
+        )
+    }
+
+    /// The number of one's own of a text, and who wrote it.
+    fn origin(&self, text: &str) -> Option<(Place, MessageNumber)> {
+        let letter = self.letters.get(text)?;
+        Some((letter.from, letter.number?))
+    }
+
+    /// Texts that `to` has, as committed.
+    pub(super) fn received_by(&self, to: Place) -> Vec<&str> {
+        self.received.keys().filter(|(place, _)| *place == to).map(|(_, text)| text.as_str()).collect()
+    }
+}
+
+impl World {
+    /// Looks at a turn that the disk has just taken.
+    pub(super) fn check_commit(&mut self, place: Place, turn: &Turn) {
+        let name = self.nodes[place].name.clone();
+        let puts = || {
+            turn.writes.iter().filter_map(|write| match write {
+                VaultWrite::Put { key, value } => Some((key.kind, value)),
+                VaultWrite::Delete { .. } => None,
+            })
+        };
+        let mut histories = BTreeMap::new();
+        for (_, value) in puts().filter(|(kind, _)| *kind == RecordKind::History) {
+            if let Ok(record) = decode_record::<HistoryRecord>(value) {
+                self.checks.history(self.at_ms, &name, place, &record);
+                histories.insert(record.message.number, record);
+            }
+        }
+        for output in &turn.outputs {
+            match output {
+                Output::Event(told) => self.on_told(place, told),
+                Output::Compute { job: Job::Stamp { head, body, .. }, .. } => {
+                    if !self.checks.committed_seals.insert((place, head.tag)) {
+                        continue;
+                    }
+                    let session = puts().any(|(kind, _)| kind == RecordKind::Session);
+                    let mut holders = puts().filter(|(_, value)| contains(value, body)).map(|(kind, _)| kind);
+                    let whole = holders.any(|kind| kind == RecordKind::BundlePost || session);
+                    if !whole {
+                        let what = format!("{:?} was sealed without its session's state", head.tag);
+                        self.checks.violated(self.at_ms, Rule::CommittedFirst, &name, what);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for record in histories.values() {
+            self.checks.history_state(self.at_ms, &name, record);
+        }
+    }
+
+    /// What is still on its way, of what is committed.
+    pub(super) fn open_deliveries(&self) -> Vec<String> {
+        let open = |letter: &&Letter| letter.number.is_some() && letter.stage < DeliveryStage::Delivered;
+        let letters = self.checks.letters.iter().filter(|(_, letter)| open(letter));
+        let mut open: Vec<String> = letters
+            .map(|(text, letter)| {
+                let there = self.checks.received.contains_key(&(letter.to, text.clone()));
+                let number = letter.number.map_or(0, |number| number.0);
+                format!("m{number} {:?} is {:?}, arrived: {there}", short(text), letter.stage)
+            })
+            .collect();
+        let down = (0..self.plan.nodes).filter(|&place| !self.nodes[place].is_online());
+        open.extend(down.map(|place| format!("{} is away", self.nodes[place].name)));
+        open
+    }
+
+    pub(super) fn report_open_deliveries(&mut self) {
+        for what in self.open_deliveries() {
+            self.violated(Rule::AllDelivered, "world", what);
+        }
+        if self.checks.violations.is_empty() {
+            self.violated(Rule::Reasonable, "world", "somebody still waits to do something".to_owned());
+        }
+    }
+
+    /// How the pools of two nodes differ, in the hours that all of them reconcile.
+    pub(super) fn pool_difference(&self) -> Option<String> {
+        use starling_relay::expire;
+        use starling_relay::pool::{EnvelopePool, IdSource};
+        let mut first: Option<(String, BTreeSet<_>)> = None;
+        for place in 0..self.plan.nodes {
+            let node = &self.nodes[place];
+            let Some(core) = node.core.as_ref().filter(|_| node.is_online()) else { continue };
+            let mut window = expire::reconciled_hours(self.epoch_of(place), self.plan.parameters.lifetime_hours);
+            // Clocks differ by seconds: the oldest hour may just be leaving.
+            window.first = window.first.plus(1);
+            let ids: BTreeSet<_> =
+                core.pool().snapshot(window).keys().into_iter().map(|key| (key.epoch, key.id)).collect();
+            match &first {
+                None => first = Some((node.name.clone(), ids)),
+                Some((name, other)) if *other != ids => {
+                    let (more, less) = (ids.difference(other).count(), other.difference(&ids).count());
+                    let example = ids.symmetric_difference(other).next();
+                    let of = (ids.len(), other.len());
+                    return Some(format!(
+                        "{} has {more} more and {less} less than {name}, of {of:?}: {example:?}",
+                        node.name
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        None
+    }
+
+    /// What must hold at the very end.
+    pub(super) fn final_checks(&mut self) {
+        for place in 0..self.plan.nodes {
+            self.check_waiting(place);
+            self.check_budget(place);
+            self.check_conversations(place);
+        }
+    }
+
+    fn check_waiting(&mut self, place: Place) {
+        let node = &self.nodes[place];
+        let (name, tokens, tickets) = (node.name.clone(), node.tokens.len(), node.tickets.len());
+        let stale = node.tokens.values().any(|pending| pending.since_ms + 5_000 < self.at_ms);
+        if stale {
+            self.violated(Rule::OneVerdict, &name, format!("{tokens} gossip messages wait for a verdict"));
+        }
+        if tickets > 16 {
+            self.violated(Rule::OneAnswer, &name, format!("{tickets} cells wait for an answer"));
+        }
+    }
+
+    fn check_budget(&mut self, place: Place) {
+        use starling_relay::pool::EnvelopePool;
+        let Some(core) = &self.nodes[place].core else { return };
+        let (topic, newest) = (core.topic(), self.epoch_of(place).plus(1));
+        let hours = self.plan.parameters.lifetime_hours + 3;
+        let over = (0..hours).map(|hour| newest.minus(hour)).find(|&epoch| {
+            [Class::Small, Class::Large]
+                .into_iter()
+                .any(|class| core.pool().fill_bytes(topic, epoch, class) > self.plan.parameters.budget_bytes(class))
+        });
+        if let Some(epoch) = over {
+            let name = self.nodes[place].name.clone();
+            self.violated(Rule::MemoryBounded, &name, format!("hour {} is over its budget", epoch.0));
+        }
+    }
+
+    /// Each conversation as people see it: everything that came is there once, in its sender's order.
+    fn check_conversations(&mut self, place: Place) {
+        let mut conversations: BTreeMap<u64, Vec<MessageView>> = BTreeMap::new();
+        for (key, value) in &self.nodes[place].vault {
+            if key.kind == RecordKind::History
+                && let Ok(record) = decode_record::<HistoryRecord>(value)
+            {
+                conversations.entry(record.message.contact.0).or_default().push(record.message);
+            }
+        }
+        let name = self.nodes[place].name.clone();
+        let mut on_disk = 0;
+        for mut messages in conversations.into_values() {
+            starling_messenger::conversation::arrange(&mut messages);
+            let theirs: Vec<String> = messages.iter().filter(|view| !view.own).filter_map(text_of).cloned().collect();
+            on_disk += theirs.len();
+            let origins: Vec<_> = theirs.iter().filter_map(|text| self.checks.origin(text)).collect();
+            if !origins.is_sorted() {
+                self.violated(Rule::InOrder, &name, format!("{origins:?}"));
+            }
+        }
+        let committed = self.checks.received_by(place).len();
+        if on_disk != committed {
+            let what = format!("{on_disk} messages on the disk, {committed} were committed");
+            self.violated(Rule::DeliveredIsThere, &name, what);
+        }
+    }
+}
