@@ -97,7 +97,7 @@ impl Core {
             () = sleep => Taken::Wake,
             Some(input) = ends.network.recv() => Taken::Input(input),
             Some(input) = ends.gossip.recv() => Taken::Input(input),
-            Some(input) = ends.pulled.recv() => Taken::Input(input),
+            Some(pulled) = ends.pulled.recv() => Taken::Control(pulled),
             else => Taken::Closed,
         }
     }

@@ -25,7 +25,8 @@ pub(crate) type NodePool = DiskPool;
 /// An immutable view of it.
 pub(crate) type Snapshot = <NodePool as EnvelopePool>::Snapshot;
 
-/// What comes by the control lane.
+/// What comes by the control lane, and by the lane of pulled envelopes: there, a view of the pool that is
+/// asked for after envelopes were pulled holds them.
 pub(crate) enum Control {
     /// A result or a reading.
     Input(Input),
@@ -54,7 +55,7 @@ pub(crate) struct Lanes {
     pub(crate) control: mpsc::Sender<Control>,
     pub(crate) network: mpsc::Sender<Input>,
     pub(crate) gossip: mpsc::Sender<Input>,
-    pub(crate) pulled: mpsc::Sender<Input>,
+    pub(crate) pulled: mpsc::Sender<Control>,
 }
 
 /// The receiving ends, owned by the core thread.
@@ -63,7 +64,7 @@ pub(crate) struct LaneEnds {
     pub(crate) control: mpsc::Receiver<Control>,
     pub(crate) network: mpsc::Receiver<Input>,
     pub(crate) gossip: mpsc::Receiver<Input>,
-    pub(crate) pulled: mpsc::Receiver<Input>,
+    pub(crate) pulled: mpsc::Receiver<Control>,
 }
 
 /// Makes the lanes.

@@ -25,6 +25,8 @@ use super::workers::{Check, Workers};
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Longest reconciliation: a first catch-up of gigabytes over a slow line goes on in the next one.
 const SESSION_MAX: Duration = Duration::from_secs(600);
+/// Sessions, one after another, of one reconciliation: each ends after 64 MiB or 16,000 ids.
+const SESSIONS_MAX: u32 = 128;
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;
 
@@ -79,10 +81,26 @@ impl SyncDriver {
     }
 
     async fn ask(&self, order: SyncOrder) -> Result<Outcome, Broken> {
-        let (snapshot, oldest_hour) = self.snapshot(order.window).await?;
+        let mut total = self.ask_once(&order).await?;
+        let mut brought = total.stats.received;
+        for _ in 1..SESSIONS_MAX {
+            // One session has its limits; while each brings something, the next goes on where it ended.
+            if total.complete || brought == 0 {
+                break;
+            }
+            let next = self.ask_once(&order).await?;
+            brought = next.stats.received;
+            (total.held, total.complete) = (next.held, next.complete);
+            add(&mut total.stats, &next.stats);
+        }
+        Ok(total)
+    }
+
+    async fn ask_once(&self, order: &SyncOrder) -> Result<Outcome, Broken> {
+        let (snapshot, oldest_hour) = view(&self.lanes.pulled, order.window).await?;
         let mut stream = self.net.open_sync(starling_net::LinkId(order.link.0)).await.map_err(|_| Broken::Stream)?;
         let hello = hello(oldest_hour, order.window);
-        let watch = order.watch;
+        let watch = order.watch.clone();
         let session = beside(move || Session::initiator(snapshot, hello, watch)).await?;
         self.drive(order.link, &mut stream, SyncFrameReader::new(), session).await
     }
@@ -106,19 +124,12 @@ impl SyncDriver {
         let newest = Epoch::from_unix_ms(Clock::unix_ms_now()).plus(1);
         let all = EpochRange { first: Epoch(0), last: newest };
         // The hours in common are known once our horizon is: a first view tells it, at no cost.
-        let (_, oldest_hour) = self.snapshot(EpochRange { first: newest, last: newest }).await?;
+        let (_, oldest_hour) = view(&self.lanes.control, EpochRange { first: newest, last: newest }).await?;
         let ours = hello(oldest_hour, all);
         let common = common_hours(&theirs, &ours).unwrap_or(EpochRange { first: newest.plus(1), last: newest.plus(1) });
-        let (snapshot, _) = self.snapshot(common).await?;
+        let (snapshot, _) = view(&self.lanes.control, common).await?;
         let session = beside(move || Session::responder(snapshot, &theirs, ours)).await?;
         self.drive(link, &mut stream, reader, session).await
-    }
-
-    /// A view of `window`, and the pool's horizon.
-    async fn snapshot(&self, window: EpochRange) -> Result<(Snapshot, Epoch), Broken> {
-        let (answer, snapshot) = oneshot::channel();
-        self.lanes.control.send(Control::Snapshot { window, answer }).await.map_err(|_| Broken::Stream)?;
-        snapshot.await.map_err(|_| Broken::Stream)
     }
 
     /// Carries frames both ways until the session ends.
@@ -163,7 +174,7 @@ impl SyncDriver {
         let (envelopes, fault) = checked.await.map_err(|_| Broken::Stream)?;
         if !envelopes.is_empty() {
             let input = Input::Pulled { link, envelopes };
-            self.lanes.pulled.send(input).await.map_err(|_| Broken::Stream)?;
+            self.lanes.pulled.send(Control::Input(input)).await.map_err(|_| Broken::Stream)?;
         }
         fault.map_or(Ok(()), |fault| Err(Broken::Fault(fault)))
     }
@@ -200,6 +211,21 @@ async fn read(stream: &mut SyncStream, reader: &mut SyncFrameReader) -> Result<S
 /// Runs what may take long beside the runtime's threads.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Broken::Stream)
+}
+
+/// A view of `window`, and the pool's horizon, by way of `lane`.
+async fn view(lane: &mpsc::Sender<Control>, window: EpochRange) -> Result<(Snapshot, Epoch), Broken> {
+    let (answer, snapshot) = oneshot::channel();
+    lane.send(Control::Snapshot { window, answer }).await.map_err(|_| Broken::Stream)?;
+    snapshot.await.map_err(|_| Broken::Stream)
+}
+
+fn add(total: &mut starling_relay::sync::SyncStats, more: &starling_relay::sync::SyncStats) {
+    total.received = total.received.saturating_add(more.received);
+    total.sent = total.sent.saturating_add(more.sent);
+    total.absent = total.absent.saturating_add(more.absent);
+    total.bytes = total.bytes.saturating_add(more.bytes);
+    total.rounds = total.rounds.saturating_add(more.rounds);
 }
 
 fn hello(oldest_hour: Epoch, window: EpochRange) -> SyncHello {
