@@ -4,7 +4,7 @@
 //! The parts of its behaviour lie in the modules named after them, each a further `impl` of
 //! [`Messenger`]: what happens to strangers' envelopes in `carrier`, to own ones in `sending` and
 //! `pushing`, to what comes for us in `inbox`, `receiving` and `first_contact`, to a person's commands in
-//! `command` and `people`, to time itself in `upkeep`. What a step changed is noted as [`Dirty`], and
+//! `command` and `people`, to time itself in `upkeep`. What a step changed is noted as `Dirty`, and
 //! written from the state as it is at the step's end.
 
 use std::collections::{BTreeMap, BTreeSet};
