@@ -40,6 +40,7 @@ async fn gossip_reaches_all(nodes: &mut [Node], mark: u8) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_nodes_converge_gossip_and_survive_deaths() {
+    let started = std::time::Instant::now();
     let mortal = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let first = start_on(&mortal, config("converge", 0, listen(0)));
     let seed = first.address().await;
@@ -58,14 +59,15 @@ async fn thirty_nodes_converge_gossip_and_survive_deaths() {
     for node in &nodes {
         node.status("eight links", |status| status.held >= 8 && status.in_shard >= 8).await;
     }
+    println!("everybody has eight links after {:?}", started.elapsed());
     gossip_reaches_all(&mut nodes, 1).await;
     for node in &nodes {
-        let everybody = usize::from(NODES) - 1;
-        let status = node.status("connections without use fall away", |status| status.connected < everybody).await;
-        assert!(status.held >= 8, "and links stay");
+        // Some may be linked to everybody; what is not linked is in the mesh, ten at most.
+        let used = |status: &starling_net::NetStatus| status.held >= 8 && status.connected <= status.held + 10;
+        node.status("connections without use fall away", used).await;
     }
     let connected: Vec<usize> = nodes.iter().map(|node| node.handle.status().borrow().connected).collect();
-    println!("connections: {connected:?}");
+    println!("connections after {:?}: {connected:?}", started.elapsed());
 
     // Deaths without a farewell, the seed among them: their runtime stops where it stands.
     let dead: Vec<Node> = nodes.drain(..KILLED).collect();
@@ -84,6 +86,7 @@ async fn thirty_nodes_converge_gossip_and_survive_deaths() {
             assert!(changed.is_ok(), "{node_key:?} stays with {alive} links");
         }
     }
+    println!("recovered after {:?}", started.elapsed());
     gossip_reaches_all(&mut nodes, 2).await;
     for node in &nodes {
         let heard = node.heard.lock().unwrap();
