@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use starling_relay::admit::Checked;
 use starling_relay::expire;
 use starling_relay::penalty::Fault;
-use starling_relay::pool::{EnvelopePool, Inserted};
+use starling_relay::pool::{EnvelopePool, Inserted, PoolError};
 use starling_relay::push::{Exit, OnionSecret, PushQuota};
 use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch, EpochRange};
 use starling_wire::push_cell::{ExitPlaintext, PushCell};
@@ -135,8 +135,8 @@ impl<P: EnvelopePool> Messenger<P> {
             }
             Ok(Inserted::Duplicate) => Verdict::Accept,
             Ok(Inserted::BelowCut) => Verdict::Ignore,
-            Err(_) => {
-                self.carrier.note_pool_failure();
+            Err(error) => {
+                self.on_not_stored(&error, envelope, rng);
                 Verdict::Ignore
             }
         };
@@ -152,9 +152,18 @@ impl<P: EnvelopePool> Messenger<P> {
             match self.pool.insert(envelope, self.epoch()) {
                 Ok(Inserted::New(_)) => self.wake_inbox(rng),
                 Ok(Inserted::Duplicate | Inserted::BelowCut) => {}
-                Err(_) => self.carrier.note_pool_failure(),
+                Err(error) => self.on_not_stored(&error, envelope, rng),
             }
             self.note_holder(envelope.envelope().id(), link, rng);
+        }
+    }
+
+    /// A full disk stores nothing for strangers, but this may be for us.
+    fn on_not_stored(&mut self, error: &PoolError, envelope: &Checked, rng: &mut impl CryptoRng) {
+        self.carrier.note_pool_failure();
+        if matches!(error, PoolError::DiskFull { .. }) {
+            self.inbox.take_unstored(envelope.envelope());
+            self.wake_inbox(rng);
         }
     }
 
@@ -233,7 +242,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Ok(Inserted::New(_)) => self.wake_inbox(rng),
             Ok(Inserted::Duplicate) => {}
             Ok(Inserted::BelowCut) => return,
-            Err(_) => self.carrier.note_pool_failure(),
+            Err(error) => self.on_not_stored(&error, checked, rng),
         }
         self.publish_out(checked.envelope().clone());
     }

@@ -34,6 +34,11 @@ const TAGS_PER_LOOKUP: usize = 16_384;
 /// Found envelopes that wait to be opened. Honest senders have 255 a chain under way; only somebody who puts up
 /// envelopes under tags that he saw makes it more, and what is left out then is sealed again under other tags.
 const FOUND_MAX: usize = 16_384;
+/// Envelopes that a full disk has no room for, waiting to be looked at: 4 MB, or 32 MB of large ones. What is left
+/// out is still held by the network.
+const UNSTORED_MAX: usize = 2_048;
+/// Arrival number of an envelope that was not stored: it holds no cursor back.
+const NOT_STORED: u64 = u64::MAX;
 /// Time to the next pass when one left something undone: gossip comes between.
 const AGAIN_MS: u64 = 1;
 
@@ -50,6 +55,8 @@ pub(crate) struct Inbox {
     late: BTreeSet<Tag>,
     /// What was found under them.
     found: VecDeque<Envelope>,
+    /// Strangers' mail is refused for want of room, one's own is not: what came meanwhile, to be looked at.
+    unstored: VecDeque<Envelope>,
     /// Envelopes tried in vain under a contact's bundle tag.
     bundle_tries: BTreeMap<Tag, usize>,
 }
@@ -81,6 +88,13 @@ impl Inbox {
         self.late.extend(tags);
     }
 
+    /// Takes an envelope that the pool had no room for.
+    pub(crate) fn take_unstored(&mut self, envelope: &Envelope) {
+        if self.unstored.len() < UNSTORED_MAX {
+            self.unstored.push_back(envelope.clone());
+        }
+    }
+
     /// Forgets which bundle tags were tried in vain: their week is over, or an hour is.
     pub(crate) fn forget_tries(&mut self) {
         self.bundle_tries.clear();
@@ -100,7 +114,8 @@ impl<P: EnvelopePool> Messenger<P> {
         self.judge_disk();
         let mut opens = OPENS_PER_PASS;
         self.open_found(&mut opens, rng);
-        let mut more = self.scan_arrivals(&mut opens, rng);
+        let mut more = self.look_at_unstored(&mut opens, rng);
+        more |= self.scan_arrivals(&mut opens, rng);
         for (id, link) in self.carrier.take_returns() {
             self.own_held(&id, link);
         }
@@ -148,6 +163,29 @@ impl<P: EnvelopePool> Messenger<P> {
         true
     }
 
+    /// Looks at what came while the disk was full; whether there is more.
+    fn look_at_unstored(&mut self, opens: &mut usize, rng: &mut impl CryptoRng) -> bool {
+        let mut trials: Vec<(u64, Envelope)> = Vec::new();
+        while *opens > 0 && trials.len() < TRIALS_PER_JOB && self.inbox.trials.len() < TRIAL_JOBS_MAX {
+            let Some(envelope) = self.inbox.unstored.pop_front() else { break };
+            if let Some(post) = self.outbox.by_id(&envelope.id()) {
+                self.came_back(post);
+            } else if self.is_tag_watched(&envelope.tag()) {
+                *opens -= 1;
+                self.take_own(&envelope, rng);
+            } else if envelope.class() == Class::Small {
+                trials.push((NOT_STORED, envelope));
+            }
+        }
+        self.start_trials(trials);
+        !self.inbox.unstored.is_empty() && self.inbox.trials.len() < TRIAL_JOBS_MAX
+    }
+
+    /// Whether an envelope under this tag may be from a contact, or a contact's bundle.
+    fn is_tag_watched(&self, tag: &Tag) -> bool {
+        self.sessions.find(&seal::Tag(tag.0)).is_some() || self.bundle_tags.contains_key(tag)
+    }
+
     /// Looks at what arrived since the last pass; whether there is more.
     fn scan_arrivals(&mut self, opens: &mut usize, rng: &mut impl CryptoRng) -> bool {
         if self.inbox.trials.len() >= TRIAL_JOBS_MAX {
@@ -183,8 +221,7 @@ impl<P: EnvelopePool> Messenger<P> {
             self.came_back(post);
             return;
         }
-        let mine =
-            self.sessions.find(&seal::Tag(arrival.tag.0)).is_some() || self.bundle_tags.contains_key(&arrival.tag);
+        let mine = self.is_tag_watched(&arrival.tag);
         if !mine && arrival.key.class != Class::Small {
             return;
         }

@@ -272,6 +272,21 @@ fn a_full_disk_refuses_sends_and_loses_nothing() {
 }
 
 #[test]
+fn a_pool_without_room_still_lets_own_mail_through() {
+    // Node 1 has no room for strangers' mail: an invite, texts and their receipts come to it all the same, from
+    // an exit, from itself as the exit, and by sync.
+    let mut net = Net::new(3);
+    net.nodes[1].messenger.as_mut().unwrap().pool_mut().is_full = true;
+    net.link_all();
+    net.run(1_000);
+    let (bob, ana) = net.friends(0, 1);
+    let there = net.send(0, bob, "there");
+    let back = net.send(1, ana, "and back");
+    net.run(3_000);
+    assert!(net.delivered(0, there) && net.delivered(1, back));
+}
+
+#[test]
 fn a_burst_through_one_neighbour_keeps_to_its_quota_and_all_of_it_arrives() {
     let mut net = Net::new(3);
     net.link(0, 2);

@@ -3,6 +3,7 @@
 mod conversation;
 mod crash;
 mod delivery;
+mod full_pool;
 mod net;
 mod people;
 mod storm;

@@ -14,11 +14,13 @@ use starling_messenger::turn::{
 use starling_messenger::view::{DeliveryStage, Event, MessageBody, MessageView};
 use starling_messenger::{Messenger, Setup};
 use starling_relay::admit::{Route, check};
-use starling_relay::pool::{EnvelopePool, IdSource, MemoryPool};
+use starling_relay::pool::{EnvelopePool, IdSource};
 use starling_wire::envelope::{Envelope, EnvelopeId, Epoch, Tag};
 use starling_wire::invite::Invite;
 use starling_wire::network::NetworkParameters;
 use zeroize::Zeroizing;
+
+use crate::full_pool::TestPool;
 
 /// Where a node dies when it is told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +34,9 @@ pub(crate) enum Crash {
 }
 
 pub(crate) struct Node {
-    pub(crate) messenger: Option<Messenger<MemoryPool>>,
+    pub(crate) messenger: Option<Messenger<TestPool>>,
     pub(crate) vault: BTreeMap<VaultKey, Zeroizing<Vec<u8>>>,
-    pool: Option<MemoryPool>,
+    pool: Option<TestPool>,
     pub(crate) events: Vec<Event>,
     pub(crate) replies: BTreeMap<RequestId, Reply>,
     setup: Setup,
@@ -111,7 +113,7 @@ impl Net {
         let index = self.nodes.len();
         let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
         let setup = Setup { parameters: self.parameters.clone(), onion_secret, name: name.to_owned() };
-        let pool = MemoryPool::new(&self.parameters);
+        let pool = TestPool::new(&self.parameters);
         let (messenger, turn) = Messenger::create(setup.clone(), pool, self.now(), &mut self.rng);
         self.nodes.push(Node {
             messenger: Some(messenger),
@@ -221,7 +223,7 @@ impl Net {
             records: self.nodes[node].vault.iter().map(|(key, value)| (key.kind, value.clone())).collect(),
         };
         let kept = self.nodes[node].pool.take().filter(|_| keep_pool);
-        let pool = kept.unwrap_or_else(|| MemoryPool::new(&self.parameters));
+        let pool = kept.unwrap_or_else(|| TestPool::new(&self.parameters));
         let (setup, now) = (self.nodes[node].setup.clone(), self.now());
         let (messenger, turn) = Messenger::restore(setup, image, pool, now, &mut self.rng).unwrap();
         self.nodes[node].messenger = Some(messenger);

@@ -151,6 +151,8 @@ impl PoolState {
         };
         let free_bytes = disk::free_bytes(&shared.directory).map_err(|error| shared.pool_error(error))?;
         if free_bytes < shared.options.free_bytes_min {
+            // Else every sync would bring it again.
+            self.refused.remember(key.epoch, key.id, now);
             return Err(PoolError::DiskFull { free_bytes });
         }
         if replaced.is_none() && !self.make_room(shared, ShelfKey::of(&key), now)? {
