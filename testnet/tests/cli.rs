@@ -56,20 +56,28 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).expect("a signal");
 }
 
+/// A foreground owner, killed when its test ends early.
+struct Owner(Child);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A foreground owner that has said that its net is ready.
-fn foreground(home: &Path, name: &str) -> Child {
-    let mut child = testnet(home)
-        .args(["--name", name, "up", "--foreground", "--nodes", "3"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let lines = BufReader::new(child.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+fn foreground(home: &Path, name: &str) -> Owner {
+    let mut command = testnet(home);
+    command.args(["--name", name, "up", "--foreground", "--nodes", "3"]).stdout(Stdio::piped());
+    let mut owner = Owner(command.spawn().expect("the program starts"));
+    let lines = BufReader::new(owner.0.stdout.take().expect("stdout")).lines().map_while(Result::ok);
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
     loop {
         let line = receiver.recv_timeout(DEADLINE).expect("the net becomes ready");
         if line.starts_with("Ready in ") {
-            return child;
+            return owner;
         }
     }
 }
@@ -123,8 +131,8 @@ fn when_the_owner_is_killed_its_nodes_end_and_the_next_up_clears_up() {
     let mut owner = foreground(home, "gone");
     let marks: Vec<ProcessMark> = state(home, "gone").nodes.iter().filter_map(|node| node.process).collect();
     assert_eq!(marks.len(), 3);
-    owner.kill().unwrap();
-    owner.wait().unwrap();
+    owner.0.kill().unwrap();
+    owner.0.wait().unwrap();
     wait_for("the end of all nodes", || marks.iter().all(|mark| !mark.is_alive()));
     assert!(home.join("gone").exists(), "the leftovers are there");
     let up = run(home, &["--name", "gone", "up", "--nodes", "2"]);
@@ -139,8 +147,8 @@ fn ctrl_c_takes_a_foreground_net_down() {
     let home = home.path();
     let mut owner = foreground(home, "front");
     let marks: Vec<ProcessMark> = state(home, "front").nodes.iter().filter_map(|node| node.process).collect();
-    signal(&owner, rustix::process::Signal::INT);
-    assert!(owner.wait().unwrap().success());
+    signal(&owner.0, rustix::process::Signal::INT);
+    assert!(owner.0.wait().unwrap().success());
     assert!(marks.iter().all(|mark| !mark.is_alive()));
     assert!(!home.join("front").exists());
 }
