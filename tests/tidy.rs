@@ -33,14 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("starling-testnet", &["starling-api"]),
     (
         "starling-tests",
-        &[
-            "starling-testnet",
-            "starling-api",
-            "starling-messenger",
-            "starling-relay",
-            "starling-e2ee",
-            "starling-wire",
-        ],
+        &["starling-testnet", "starling-api", "starling-messenger", "starling-relay", "starling-e2ee", "starling-wire"],
     ),
 ];
 
@@ -217,7 +210,12 @@ impl Reader<'_> {
         }
     }
 
-    fn documented(&mut self, name: &dyn std::fmt::Display, visibility: &syn::Visibility, attributes: &[syn::Attribute]) {
+    fn documented(
+        &mut self,
+        name: &dyn std::fmt::Display,
+        visibility: &syn::Visibility,
+        attributes: &[syn::Attribute],
+    ) {
         let docs = attributes.iter().any(|attribute| attribute.path().is_ident("doc"));
         if matches!(visibility, syn::Visibility::Public(_)) && !docs {
             self.undocumented.push(format!("{}: {name}", self.path));

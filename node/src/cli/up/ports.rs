@@ -22,7 +22,7 @@ const PEER_PORT_TRIES: usize = 64;
 /// The local API's sockets, IPv4 first, and what to tell about them.
 #[derive(Debug)]
 pub(crate) struct ApiSockets {
-    /// On 127.0.0.1 and, where the machine has it, on [::1], at the same port.
+    /// On 127.0.0.1 and, where the machine has it, on `[::1]`, at the same port.
     pub(crate) listeners: Vec<TcpListener>,
     /// The port.
     pub(crate) port: u16,
