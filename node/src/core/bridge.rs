@@ -87,7 +87,11 @@ impl Bridge {
                 let link = LinkId(link.0);
                 self.core(Input::LinkUp { link, group, outbound, onion_key, clock_offset_ms }).await;
             }
-            NetEvent::LinkDown { link } => self.core(Input::LinkDown { link: LinkId(link.0) }).await,
+            NetEvent::LinkDown { link } => {
+                let link = LinkId(link.0);
+                self.syncs.link_down(link);
+                self.core(Input::LinkDown { link }).await;
+            }
             NetEvent::Push { link, ticket, cell } => self.push(LinkId(link.0), PushTicket(ticket), cell).await,
             NetEvent::SyncInbound { link, stream } => self.syncs.respond(LinkId(link.0), stream),
             NetEvent::Done { request, result } => {

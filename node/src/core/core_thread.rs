@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use starling_messenger::messenger::Messenger;
@@ -16,6 +17,10 @@ use super::commit_thread::Batch;
 use super::handle::Asked;
 use super::lanes::{Control, LaneEnds, NodePool, Stopped};
 use super::release::Release;
+
+/// How late a timer may be because others wait. Looking for own mail runs by a timer, and must not come
+/// before the verdicts that wait: a neighbour that times them would see who the recipient is.
+const WAKE_LATE_MAX: Duration = Duration::from_millis(100);
 
 /// Everything the thread owns.
 pub(crate) struct Core {
@@ -80,8 +85,7 @@ impl Core {
 
     async fn next(&self, ends: &mut LaneEnds) -> Taken {
         let wake = self.messenger.next_wake().map(|at| self.clock.instant(at));
-        if wake.is_some_and(|at| at <= std::time::Instant::now()) && ends.commands.is_empty() && ends.control.is_empty()
-        {
+        if wake.is_some_and(|at| at + WAKE_LATE_MAX <= Instant::now()) {
             return Taken::Wake;
         }
         let sleep = async {
@@ -94,9 +98,9 @@ impl Core {
             biased;
             Some(asked) = ends.commands.recv() => Taken::Command(asked),
             Some(control) = ends.control.recv() => Taken::Control(control),
-            () = sleep => Taken::Wake,
             Some(input) = ends.network.recv() => Taken::Input(input),
             Some(input) = ends.gossip.recv() => Taken::Input(input),
+            () = sleep => Taken::Wake,
             Some(pulled) = ends.pulled.recv() => Taken::Control(pulled),
             else => Taken::Closed,
         }

@@ -1,4 +1,4 @@
-//! The daemon's own records in the vault: its libp2p key, its onion key, and the peers it met.
+//! The daemon's own records in the vault: its libp2p key and the peers it met.
 //!
 //! One libp2p key per installation and network; it has nothing to do with the account.
 
@@ -10,46 +10,31 @@ use zeroize::Zeroizing;
 
 /// Name of the record with the libp2p key's 32-byte seed.
 const NETWORK_KEY: &str = "network key";
-/// Name of the record with the 32-byte X25519 secret that opens push cells.
-const ONION_KEY: &str = "onion key";
 /// Name of the record with the peer cache, in the network crate's encoding.
 const PEER_CACHE: &str = "peer cache";
-
-/// The two secrets that make this node itself on the network.
-pub(crate) struct NodeKeys {
-    pub(crate) network: Zeroizing<[u8; 32]>,
-    pub(crate) onion: Zeroizing<[u8; 32]>,
-}
 
 fn key(name: &str, network: &str) -> VaultKey {
     VaultKey::named(RecordKind::Node, format!("{name} {network}"))
 }
 
-impl NodeKeys {
-    /// Reads the keys of `network` with `get`, or makes new ones and the writes that keep them.
-    ///
-    /// # Errors
-    /// What `get` says, or a record of another length than 32 bytes.
-    pub(crate) fn load_or_make(
-        network: &str,
-        get: impl Fn(&VaultKey) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>>,
-        rng: &mut impl Rng,
-    ) -> anyhow::Result<(Self, Vec<VaultWrite>)> {
-        let mut writes = Vec::new();
-        let mut one = |name: &str| -> anyhow::Result<Zeroizing<[u8; 32]>> {
-            let key = key(name, network);
-            if let Some(bytes) = get(&key)? {
-                let bytes = <[u8; 32]>::try_from(bytes.as_slice());
-                return bytes.map(Zeroizing::new).map_err(|_| anyhow::anyhow!("the record '{name}' is damaged"));
-            }
-            let mut bytes = Zeroizing::new([0; 32]);
-            rng.fill_bytes(bytes.as_mut());
-            writes.push(VaultWrite::Put { key, value: Zeroizing::new(bytes.to_vec()) });
-            Ok(bytes)
-        };
-        let keys = Self { network: one(NETWORK_KEY)?, onion: one(ONION_KEY)? };
-        Ok((keys, writes))
+/// Reads the libp2p key of `network` with `get`, or makes a new one and the write that keeps it.
+///
+/// # Errors
+/// What `get` says, or a record of another length than 32 bytes.
+pub(crate) fn load_or_make_key(
+    network: &str,
+    get: impl Fn(&VaultKey) -> anyhow::Result<Option<Zeroizing<Vec<u8>>>>,
+    rng: &mut impl Rng,
+) -> anyhow::Result<(Zeroizing<[u8; 32]>, Option<VaultWrite>)> {
+    let key = key(NETWORK_KEY, network);
+    if let Some(bytes) = get(&key)? {
+        let seed = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| anyhow::anyhow!("the node's key is damaged"))?;
+        return Ok((Zeroizing::new(seed), None));
     }
+    let mut seed = Zeroizing::new([0; 32]);
+    rng.fill_bytes(seed.as_mut());
+    let write = VaultWrite::Put { key, value: Zeroizing::new(seed.to_vec()) };
+    Ok((seed, Some(write)))
 }
 
 /// Where the peer cache of a network lies.

@@ -6,6 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
+use rand::RngExt as _;
 use rand::rngs::StdRng;
 use starling_messenger::messenger::{Messenger, Setup};
 use starling_messenger::turn::{Input, Turn};
@@ -19,6 +20,7 @@ use starling_store::vault::Vault;
 use starling_wire::envelope::TopicId;
 use starling_wire::invite::InvitePeer;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use super::bridge::{Bridge, Clock, Notice, judge};
 use super::commit_thread::{self, Batch};
@@ -28,7 +30,7 @@ use super::handle::{InvitePeers, Open, PeerView, Shared};
 use super::keeper_thread;
 use super::lanes::{Control, Lanes, NodePool, Stopped, lanes};
 use super::lifecycle::Settings;
-use super::node_records::{NodeKeys, peer_cache_key, remember_peers, remembered_peers};
+use super::node_records::{load_or_make_key, peer_cache_key, remember_peers, remembered_peers};
 use super::release::Release;
 use super::sync_driver::SyncDriver;
 use super::workers::Workers;
@@ -60,7 +62,8 @@ struct Start {
     vault: Vault,
     messenger: Messenger<NodePool>,
     first: Turn,
-    keys: NodeKeys,
+    network_key: Zeroizing<[u8; 32]>,
+    onion_public: [u8; 32],
     peers: Vec<starling_net::CachedPeer>,
     topic: TopicId,
     rng: StdRng,
@@ -249,14 +252,18 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     let reader = vault.reader();
     let network = settings.parameters.name.as_str();
     let get = |key: &_| -> anyhow::Result<_> { Ok(reader.get(key)?) };
-    let (keys, writes) = NodeKeys::load_or_make(network, get, &mut rng)?;
-    if !writes.is_empty() {
-        vault.commit(&writes, Vec::new()).context("the node's keys")?;
+    let (network_key, write) = load_or_make_key(network, get, &mut rng)?;
+    if let Some(write) = write {
+        vault.commit(&[write], Vec::new()).context("the node's key")?;
     }
     let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
     let options = PoolOptions { cap_bytes: settings.disk_limit_bytes, ..PoolOptions::default() };
     let pool = NodePool::open(&settings.data, &settings.parameters, options).context("the pool")?;
-    let setup = Setup { parameters: settings.parameters.clone(), onion_secret: *keys.onion, name: String::new() };
+    // A new one at each start: what was pushed through this node earlier can no longer be opened, and no cell
+    // of an earlier run can be played again.
+    let onion_secret: Zeroizing<[u8; 32]> = Zeroizing::new(rng.random());
+    let onion_public = OnionSecret::from_bytes(*onion_secret).public_key();
+    let setup = Setup { parameters: settings.parameters.clone(), onion_secret: *onion_secret, name: String::new() };
     let fresh = image.records.is_empty();
     let (messenger, first) = if fresh {
         Messenger::create(setup, pool, now, &mut rng)
@@ -264,7 +271,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
         Messenger::restore(setup, image, pool, now, &mut rng).context("the account")?
     };
     let topic = messenger.topic();
-    Ok(Start { vault, messenger, first, keys, peers, topic, rng, clock })
+    Ok(Start { vault, messenger, first, network_key, onion_public, peers, topic, rng, clock })
 }
 
 fn net_config(settings: &Settings, start: &Start) -> anyhow::Result<NetConfig> {
@@ -274,8 +281,8 @@ fn net_config(settings: &Settings, start: &Start) -> anyhow::Result<NetConfig> {
     };
     Ok(NetConfig {
         parameters: settings.parameters.clone(),
-        node_key: start.keys.network.clone(),
-        onion_public: OnionSecret::from_bytes(*start.keys.onion).public_key(),
+        node_key: start.network_key.clone(),
+        onion_public: start.onion_public,
         topic: start.topic,
         listen: parse(&settings.listen)?,
         external_addresses: parse(&settings.external_addresses)?,

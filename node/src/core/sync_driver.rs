@@ -4,6 +4,8 @@
 //! A reconciliation of hundreds of thousands of ids takes a core for a while: in the core's loop it would
 //! be a stall that a neighbour can see.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use starling_messenger::turn::{Input, LinkId, SyncStats};
@@ -14,6 +16,7 @@ use starling_wire::envelope::{Epoch, EpochRange};
 use starling_wire::sync_frame::{SyncFrame, SyncFrameReader, SyncHello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::bridge::Clock;
@@ -21,10 +24,11 @@ use super::lanes::{Control, Lanes, Snapshot};
 use super::release::{Release, SyncOrder};
 use super::workers::{Check, Workers};
 
-/// Longest silence of a neighbour within a reconciliation.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// Longest wait for one whole frame, or for one to be taken: 256 KiB, so a line of 13 KB/s is enough, and a
+/// neighbour that trickles bytes does not keep a place.
+const FRAME_MAX: Duration = Duration::from_secs(20);
 /// Longest reconciliation: a first catch-up of gigabytes over a slow line goes on in the next one.
-const SESSION_MAX: Duration = Duration::from_secs(600);
+const SESSION_MAX: Duration = Duration::from_secs(180);
 /// Sessions, one after another, of one reconciliation: each ends after 64 MiB or 16,000 ids.
 const SESSIONS_MAX: u32 = 128;
 /// Bytes read at once.
@@ -36,7 +40,9 @@ pub(crate) struct SyncDriver {
     net: NetHandle,
     lanes: Lanes,
     workers: Workers,
-    release: std::sync::Arc<Release>,
+    release: Arc<Release>,
+    /// Tasks by link: they end with it, so that a link that comes and goes cannot pile them up.
+    running: Arc<Mutex<HashMap<LinkId, Vec<AbortHandle>>>>,
 }
 
 /// Why a reconciliation ended early.
@@ -54,15 +60,30 @@ impl From<std::io::Error> for Broken {
 }
 
 impl SyncDriver {
-    pub(crate) fn new(net: NetHandle, lanes: Lanes, workers: Workers, release: std::sync::Arc<Release>) -> Self {
-        Self { net, lanes, workers, release }
+    pub(crate) fn new(net: NetHandle, lanes: Lanes, workers: Workers, release: Arc<Release>) -> Self {
+        Self { net, lanes, workers, release, running: Arc::default() }
     }
 
     /// Starts what the core orders, each in a task of its own; the core bounds how many.
     pub(crate) async fn run(self, mut orders: mpsc::Receiver<SyncOrder>) {
         while let Some(order) = orders.recv().await {
-            tokio::spawn(self.clone().initiate(order));
+            let link = order.link;
+            let task = tokio::spawn(self.clone().initiate(order));
+            self.note(link, task.abort_handle());
         }
+    }
+
+    fn note(&self, link: LinkId, task: AbortHandle) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = running.entry(link).or_default();
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
+    }
+
+    /// The link ended: so do its reconciliations, without a word to the core, which knows.
+    pub(crate) fn link_down(&self, link: LinkId) {
+        let tasks = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&link);
+        tasks.into_iter().flatten().for_each(|task| task.abort());
     }
 
     async fn initiate(self, order: SyncOrder) {
@@ -80,26 +101,31 @@ impl SyncDriver {
         let _ = self.lanes.network.send(Input::SyncEnded { link, window, held, result }).await;
     }
 
+    /// As many sessions, one after another, as the order's window needs: each has its limits, goes on where
+    /// the last one ended, and covers the newest hours that it can.
     async fn ask(&self, order: SyncOrder) -> Result<Outcome, Broken> {
-        let mut total = self.ask_once(&order).await?;
-        let mut brought = total.stats.received;
+        let mut window = order.window;
+        let mut total = self.ask_once(&order, window).await?;
+        let mut last = total.clone();
         for _ in 1..SESSIONS_MAX {
-            // One session has its limits; while each brings something, the next goes on where it ended.
-            if total.complete || brought == 0 {
-                break;
+            let covered = last.window.filter(|_| last.complete);
+            match covered {
+                None if last.stats.received > 0 => {}
+                Some(covered) if covered.first > window.first => window.last = covered.first.minus(1),
+                _ => break,
             }
-            let next = self.ask_once(&order).await?;
-            brought = next.stats.received;
-            (total.held, total.complete) = (next.held, next.complete);
-            add(&mut total.stats, &next.stats);
+            last = self.ask_once(&order, window).await?;
+            total.held.extend(&last.held);
+            total.complete = last.complete;
+            add(&mut total.stats, &last.stats);
         }
         Ok(total)
     }
 
-    async fn ask_once(&self, order: &SyncOrder) -> Result<Outcome, Broken> {
-        let (snapshot, oldest_hour) = view(&self.lanes.pulled, order.window).await?;
+    async fn ask_once(&self, order: &SyncOrder, window: EpochRange) -> Result<Outcome, Broken> {
+        let (snapshot, oldest_hour) = view(&self.lanes.pulled, window).await?;
         let mut stream = self.net.open_sync(starling_net::LinkId(order.link.0)).await.map_err(|_| Broken::Stream)?;
-        let hello = hello(oldest_hour, order.window);
+        let hello = hello(oldest_hour, window);
         let watch = order.watch.clone();
         let session = beside(move || Session::initiator(snapshot, hello, watch)).await?;
         self.drive(order.link, &mut stream, SyncFrameReader::new(), session).await
@@ -108,12 +134,13 @@ impl SyncDriver {
     /// Answers a neighbour's reconciliation in a task of its own; the network bounds how many.
     pub(crate) fn respond(&self, link: LinkId, stream: SyncStream) {
         let driver = self.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let answered = timeout(SESSION_MAX, driver.answer(link, stream)).await;
             if let Ok(Err(Broken::Fault(fault))) = answered {
                 driver.release.penalize(link, fault);
             }
         });
+        self.note(link, task.abort_handle());
     }
 
     async fn answer(&self, link: LinkId, mut stream: SyncStream) -> Result<Outcome, Broken> {
@@ -186,16 +213,21 @@ async fn write(stream: &mut SyncStream, frame: &SyncFrame) -> Result<(), Broken>
         stream.write_all(&bytes).await?;
         stream.flush().await
     };
-    timeout(SILENCE_MAX, written).await.map_err(|_| Broken::Stream)??;
+    timeout(FRAME_MAX, written).await.map_err(|_| Broken::Stream)??;
     Ok(())
 }
 
-/// Reads one frame. Never more than it still lacks, so that nothing of the next one is lost.
+/// Reads one frame, in its time.
 async fn read(stream: &mut SyncStream, reader: &mut SyncFrameReader) -> Result<SyncFrame, Broken> {
+    timeout(FRAME_MAX, read_frame(stream, reader)).await.map_err(|_| Broken::Stream)?
+}
+
+/// Never reads more than the frame still lacks, so that nothing of the next one is lost.
+async fn read_frame(stream: &mut SyncStream, reader: &mut SyncFrameReader) -> Result<SyncFrame, Broken> {
     let mut buffer = [0; READ_BYTES];
     loop {
         let room = reader.missing_bytes().clamp(1, buffer.len());
-        let read = timeout(SILENCE_MAX, stream.read(&mut buffer[..room])).await.map_err(|_| Broken::Stream)??;
+        let read = stream.read(&mut buffer[..room]).await?;
         if read == 0 {
             return Err(Broken::Stream);
         }
