@@ -199,7 +199,8 @@ impl RunFolder {
     /// # Errors
     /// When the folder cannot be removed, or the owner lives.
     pub fn clear_leftovers(&self) -> anyhow::Result<Option<usize>> {
-        if !self.path.exists() {
+        // Without a state file no node was started; what lies there may be the output of an owner in the making.
+        if !self.state_path().exists() {
             return Ok(None);
         }
         let state = self.read().unwrap_or(None);
