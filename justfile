@@ -28,7 +28,7 @@ hard:
 bench:
     cargo bench -p starling-relay
     cargo run --release -p starling-e2ee --example speed
-    cargo run --release -p starling-store --example disk_speed
+    cargo run --release -p starling-store --example store_bench
 
 # Fuzzes one decoder for a while: just fuzz envelope 60
 fuzz TARGET SECONDS="600":

@@ -33,7 +33,7 @@ impl Task {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(node) = self.dials.remove(&connection_id) {
-                    tracing::debug!(peer = %node.peer_id(), %error, "dial failed");
+                    tracing::debug!(?node, %error, "dial failed");
                     self.on_dial_failed(node);
                 }
             }
@@ -118,7 +118,7 @@ impl Task {
         let dialed = endpoint.is_dialer();
         let ip = remote_ip(&address);
         let scope = ip.and_then(ip_scope).unwrap_or(AddressScope::Global);
-        tracing::debug!(peer = %peer_id, %address, dialed, "connected");
+        tracing::debug!(?node, dialed, "connected");
         let now_ms = self.now_ms();
         if dialed {
             self.book.add(node, [&address], Source::Itself(scope));
@@ -133,7 +133,7 @@ impl Task {
     fn on_disconnected(&mut self, peer_id: &PeerId, connection: ConnectionId) {
         let Some(node) = NodeKey::from_peer_id(peer_id) else { return };
         let Some(peer) = self.peers.disconnected(&node, connection) else { return };
-        tracing::debug!(peer = %peer_id, "disconnected");
+        tracing::debug!(?node, "disconnected");
         let now_ms = self.now_ms();
         if let Some(held) = &peer.outbound {
             let held_ms = now_ms.saturating_sub(held.since_ms);
@@ -176,7 +176,7 @@ impl Task {
         match self.swarm.dial(dial) {
             Ok(()) => drop(self.dials.insert(id, node)),
             Err(error) => {
-                tracing::debug!(peer = %node.peer_id(), %error, "dial refused");
+                tracing::debug!(?node, %error, "dial refused");
                 self.on_dial_failed(node);
             }
         }
@@ -204,7 +204,7 @@ impl Task {
 
     /// The peer broke the protocol: it is disconnected and blocked for an hour.
     pub(super) fn penalize(&mut self, node: NodeKey) {
-        tracing::debug!(peer = %node.peer_id(), "blocked");
+        tracing::debug!(?node, "blocked");
         let now_ms = self.now_ms();
         if self.blocked.len() >= BLOCKED_MAX {
             let soonest = self.blocked.iter().min_by_key(|(_, until)| **until).map(|(node, _)| *node);

@@ -219,7 +219,7 @@ impl Task {
                 self.mismatch(node);
             }
             LinkAnswer::Refused(reason) => {
-                tracing::debug!(peer = %node.peer_id(), %reason, "link refused");
+                tracing::debug!(?node, %reason, "link refused");
                 self.finished(node, Outcome::Failed);
             }
             LinkAnswer::Broken => self.finished(node, Outcome::Failed),

@@ -85,7 +85,9 @@ impl Task {
 
     /// Tells the peer cache, not too often and only when it changed.
     pub(super) fn remember(&mut self, now_ms: u64) {
-        if now_ms >= self.cache_at_ms {
+        // The first peers at once: a node that is killed in its first seconds must find its way back.
+        let first = self.cached.is_empty() && self.peers.iter().any(|(_, peer)| peer.is_linked());
+        if first || now_ms >= self.cache_at_ms {
             self.cache_at_ms = now_ms.saturating_add(CACHE_MS);
             self.remember_now();
         }
