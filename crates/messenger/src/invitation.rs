@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use starling_e2ee::prekey::OneTimePrekey;
 
-use crate::contact::PinnedDevice;
+use crate::contact::{PinnedDevice, clean_name};
+use crate::content::Content;
 use crate::turn::{ContactNumber, InviteNumber, RequestNumber};
 use crate::view::{InviteState, InviteView, RequestView};
 
@@ -21,6 +22,11 @@ pub(crate) const USED_INVITES_MAX: usize = 4_096;
 pub(crate) const REQUESTS_MAX: usize = 100;
 /// Messages of one of them that are kept until they are accepted.
 pub(crate) const REQUEST_MESSAGES_MAX: usize = 16;
+/// Bytes of their contents from which on no more are kept: with the one that reaches it, far below
+/// [`crate::record::RECORD_BYTES_MAX`].
+const REQUEST_CONTENT_BYTES_MAX: usize = 32_768;
+/// Bytes of the first text that are shown before they are accepted.
+const REQUEST_PREVIEW_BYTES_MAX: usize = 2_000;
 
 /// An invite made here, as it is stored.
 #[derive(Clone, Serialize, Deserialize)]
@@ -83,14 +89,29 @@ pub(crate) struct Request {
     pub(crate) card: Option<([u8; 32], u32)>,
     /// Message id, content and time of arrival of what they wrote, to be taken up when they are accepted.
     pub(crate) messages: Vec<([u8; 16], Vec<u8>, u64)>,
-    /// Their first text.
+    /// Their first text, cut to what a preview needs.
     pub(crate) text: Option<String>,
 }
 
 impl Request {
     /// Whether no more of their messages are kept.
     pub(crate) fn is_full(&self) -> bool {
-        self.messages.len() >= REQUEST_MESSAGES_MAX
+        let bytes: usize = self.messages.iter().map(|(_, content, _)| content.len()).sum();
+        self.messages.len() >= REQUEST_MESSAGES_MAX || bytes >= REQUEST_CONTENT_BYTES_MAX
+    }
+
+    /// Keeps a content, unless it is known or no more are kept. What people see of it is taken over.
+    pub(crate) fn keep(&mut self, message_id: [u8; 16], bytes: Vec<u8>, unix_ms: u64) {
+        let known = self.messages.iter().any(|(id, ..)| *id == message_id);
+        if known || self.is_full() {
+            return;
+        }
+        match Content::decode(&bytes) {
+            Ok(Content::Hello(hello)) => self.name = clean_name(&hello.name),
+            Ok(Content::Text(text)) if self.text.is_none() => self.text = Some(preview(text.text)),
+            Ok(Content::Text(_) | Content::Unknown { .. }) | Err(_) => {}
+        }
+        self.messages.push((message_id, bytes, unix_ms));
     }
 
     /// What people see.
@@ -103,6 +124,11 @@ impl Request {
             received_unix_ms: self.received_unix_ms,
         }
     }
+}
+
+fn preview(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(REQUEST_PREVIEW_BYTES_MAX));
+    text
 }
 
 /// The box of invites and requests.
@@ -182,4 +208,40 @@ pub(crate) enum Owner {
     Contact(ContactNumber),
     /// Somebody in the requests box.
     Request(RequestNumber),
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use starling_e2ee::identity::Identity;
+    use starling_e2ee::seal::Class;
+
+    use super::*;
+    use crate::content::Text;
+    use crate::record::{RECORD_BYTES_MAX, encode_record};
+
+    #[test]
+    fn a_stranger_s_largest_messages_stay_far_below_a_record_s_limit() {
+        let identity = Identity::generate(&mut ChaCha20Rng::seed_from_u64(1));
+        let device = identity.public();
+        let mut request = Request {
+            number: RequestNumber(1),
+            account: device.account,
+            pinned: PinnedDevice { device, list: identity.list_head() },
+            name: String::new(),
+            received_unix_ms: 0,
+            card: Some(([1; 32], 1)),
+            messages: Vec::new(),
+            text: None,
+        };
+        let text = "é".repeat(Class::Large.room_bytes() / 2 - 40);
+        for number in 0..40 {
+            let text = Text { sequence: 0, created_unix_ms: 0, reply_to: None, expires_s: 0, text: text.clone() };
+            request.keep([number; 16], text.encode(), 0);
+        }
+        assert_eq!((request.messages.len(), request.is_full()), (3, true));
+        assert_eq!(request.text.as_ref().map(String::len), Some(REQUEST_PREVIEW_BYTES_MAX));
+        assert!((encode_record(&request).len() as u64) < RECORD_BYTES_MAX / 4);
+    }
 }

@@ -24,6 +24,7 @@ mod pushing;
 mod receipt;
 mod receiving;
 pub mod record;
+mod returns;
 mod seen;
 mod sending;
 mod sessions;

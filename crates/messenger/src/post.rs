@@ -208,6 +208,13 @@ impl Post {
         first_ms.saturating_mul(1 << doublings).min(most_ms)
     }
 
+    /// Nobody has it any more: as if it had never left.
+    pub(crate) fn lost(&mut self) {
+        (self.taken, self.came_back, self.held_by) = (false, false, 0);
+        self.way.holders.clear();
+        self.way.tried.clear();
+    }
+
     /// `link` keeps it; whether the shown number of holders rose.
     pub(crate) fn held_by_link(&mut self, link: LinkId) -> bool {
         self.way.holders.insert(link);

@@ -12,7 +12,7 @@ use crate::contact::{PinnedDevice, clean_name};
 use crate::content::{Content, Text};
 use crate::conversation::SEQUENCE_UNKNOWN;
 use crate::delay;
-use crate::invitation::{Owner, REQUEST_MESSAGES_MAX};
+use crate::invitation::Owner;
 use crate::job::parts;
 use crate::messenger::Messenger;
 use crate::receipt::RECEIPTS_BATCH;
@@ -233,24 +233,13 @@ impl<P: EnvelopePool> Messenger<P> {
         for record in records {
             match record {
                 Record::Content { message_id, part: 0, of: 1, bytes } => {
-                    let known = request.messages.iter().any(|(id, ..)| *id == message_id);
-                    if known || request.messages.len() >= REQUEST_MESSAGES_MAX {
-                        continue;
-                    }
-                    match Content::decode(&bytes) {
-                        Ok(Content::Hello(hello)) => request.name = clean_name(&hello.name),
-                        Ok(Content::Text(text)) => {
-                            request.text.get_or_insert(text.text);
-                        }
-                        Ok(Content::Unknown { .. }) | Err(_) => {}
-                    }
-                    request.messages.push((message_id, bytes, unix_ms));
+                    request.keep(message_id, bytes, unix_ms);
                 }
                 Record::Card { shard, addr, .. } => request.card = Some((addr, shard)),
                 Record::Content { .. } | Record::Acks(_) => {}
             }
         }
-        let crowded = request.messages.len() >= REQUEST_MESSAGES_MAX;
+        let crowded = request.is_full();
         self.mark(Dirty::Request(number));
         if crowded {
             // The rest stays in the pool, sealed, and is found when they are accepted in time.

@@ -391,3 +391,84 @@ impl Loaded {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use starling_e2ee::seal::Class;
+    use starling_wire::limits::{BODY_SMALL_BYTES, NAME_BYTES_MAX};
+
+    use super::*;
+    use crate::command::text_bytes_max;
+    use crate::outbox::{Load, OwnText};
+    use crate::post::Unstamped;
+    use crate::record::RECORD_BYTES_MAX;
+    use crate::view::{DeliveryState, MessageBody, TraceStep};
+
+    fn bytes<T: Serialize>(value: &T) -> u64 {
+        encode_record(value).len() as u64
+    }
+
+    fn message(body: MessageBody) -> MessageView {
+        let state = DeliveryState {
+            stage: DeliveryStage::Delivered,
+            since_unix_ms: 1,
+            held_by: 1,
+            neighbours: 1,
+            until_unix_ms: Some(1),
+            reason: None,
+            attempts: 1,
+        };
+        MessageView {
+            number: MessageNumber(1),
+            contact: ContactNumber(1),
+            own: false,
+            sequence: 1,
+            body,
+            created_unix_ms: 1,
+            received_unix_ms: Some(1),
+            reply_to: Some(MessageNumber(1)),
+            client_id: Some([1; 16]),
+            state,
+        }
+    }
+
+    /// Each record that grows with what peers send, at its largest, is under half of what a record may have.
+    #[test]
+    fn no_peer_can_make_a_record_too_large() {
+        let room = Class::Large.room_bytes();
+        let history = |body| bytes(&HistoryRecord { message: message(body), message_id: [1; 16] });
+        let mut sizes = vec![
+            history(MessageBody::Text("a".repeat(room))),
+            history(MessageBody::Unknown { kind: 9, bytes: vec![1; room] }),
+        ];
+        let text = MessageBody::Text("a".repeat(text_bytes_max(false)));
+        let own = OwnText { view: message(text), reply_to: Some([1; 16]) };
+        let mut item = Item::new(1, ContactNumber(1), [1; 16], Load::Text(Box::new(own)));
+        for at in 0..1_000 {
+            item.trace(at, TraceStep::Held { by: 1, of: 1 });
+        }
+        let (topic, epoch) = (starling_wire::envelope::TopicId(0), starling_wire::envelope::Epoch(1));
+        let (tag, body) = (starling_wire::envelope::Tag([1; 16]), vec![1; BODY_SMALL_BYTES]);
+        item.post = Some(Post::new(Unstamped { topic, epoch, tag, ephemeral: [1; 32], body }, 1));
+        sizes.push(bytes(&item));
+        sizes.push(bytes(&TraceRecord { number: MessageNumber(1), lines: item.lines }));
+        let mut receipts = crate::receipt::Receipts::default();
+        for number in 0..5_000u128 {
+            receipts.add(ContactNumber(1), number.to_le_bytes(), 1);
+        }
+        let receipts = receipts.get(ContactNumber(1)).unwrap().clone();
+        sizes.push(bytes(&AcksRecord { contact: ContactNumber(1), receipts }));
+        sizes.push(bytes(&SeenRecord { key: ([1; 32], [1; 16]), number: Some(MessageNumber(1)), unix_ms: 1 }));
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let identity = Identity::generate(&mut rng);
+        let mut prekeys = Prekeys::new();
+        for hour in (0..20_000).step_by(100) {
+            prekeys.renew(&identity, 1, hour, &mut rng);
+        }
+        sizes.push(bytes(&prekeys));
+        sizes.push(bytes(&Contact::new(ContactNumber(1), "a".repeat(NAME_BYTES_MAX), [1; 32], 1)));
+        assert!(sizes.iter().all(|&size| size < RECORD_BYTES_MAX / 2), "{sizes:?}");
+    }
+}

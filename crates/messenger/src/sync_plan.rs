@@ -2,7 +2,8 @@
 //!
 //! Three rhythms run over the neighbours in a shuffled turn: the last two hours every
 //! `sync_interval_ms`, the last day hourly, everything daily. Each new link is asked once, a moment after
-//! it is held. After a start, or after a time without links, everything missed is caught up: the hours are
+//! it is held, and with one of the next turns about everything: it may lead to a part of the network that was cut off
+//! for days, whose older mail would else come with the daily turn of one neighbour at a time. After a start, or after a time without links, everything missed is caught up: the hours are
 //! dealt out to three neighbours, newest first, then each of them compares the whole once. Nothing
 //! here looks at own messages: the rhythm must not tell when something is sent.
 
@@ -35,7 +36,7 @@ const HOUR_MS: u64 = 3_600_000;
 enum Reason {
     /// A part of what was missed; how often it was tried.
     Part(u32),
-    /// The comparison of everything after the parts.
+    /// The comparison of everything: after the parts, and once with each link.
     Whole,
     /// The first with a new link, or the rhythm.
     Rhythm,
@@ -64,6 +65,8 @@ pub(crate) struct SyncPlan {
     ready: BTreeMap<LinkId, bool>,
     /// Links that were not yet asked at all.
     fresh: BTreeSet<LinkId>,
+    /// Links with which the whole was not yet compared.
+    strange: BTreeSet<LinkId>,
     /// The turn of the rhythm.
     turn: VecDeque<LinkId>,
     running: BTreeMap<LinkId, Running>,
@@ -83,6 +86,7 @@ impl SyncPlan {
         Self {
             ready: BTreeMap::new(),
             fresh: BTreeSet::new(),
+            strange: BTreeSet::new(),
             turn: VecDeque::new(),
             running: BTreeMap::new(),
             catch_up: None,
@@ -115,6 +119,7 @@ impl SyncPlan {
         if let Some(ready) = self.ready.get_mut(&link) {
             *ready = true;
             self.fresh.insert(link);
+            self.strange.insert(link);
         }
     }
 
@@ -123,6 +128,7 @@ impl SyncPlan {
         self.ended(link, false);
         self.ready.remove(&link);
         self.fresh.remove(&link);
+        self.strange.remove(&link);
         self.turn.retain(|&other| other != link);
         if let Some(catch_up) = &mut self.catch_up {
             catch_up.helpers.remove(&link);
@@ -143,6 +149,9 @@ impl SyncPlan {
     /// A sync ended; whether it achieved its window.
     pub(crate) fn ended(&mut self, link: LinkId, complete: bool) {
         let Some(running) = self.running.remove(&link) else { return };
+        if running.reason == Reason::Whole && !complete {
+            self.strange.insert(link);
+        }
         let Some(catch_up) = &mut self.catch_up else { return };
         if let Reason::Part(tries) = running.reason {
             if complete {
@@ -197,6 +206,9 @@ impl SyncPlan {
             let next = self.next_part().or_else(|| self.next_first(now)).or_else(|| self.next_whole(now));
             let Some((link, running)) = next.or_else(|| self.next_of_rhythm(at.monotonic_ms, now, rng)) else { break };
             self.fresh.remove(&link);
+            if running.reason == Reason::Whole {
+                self.strange.remove(&link);
+            }
             self.running.insert(link, running);
             started.push((link, running.window));
         }
@@ -234,6 +246,10 @@ impl SyncPlan {
     fn next_of_rhythm(&mut self, monotonic_ms: u64, now: Epoch, rng: &mut impl CryptoRng) -> Option<(LinkId, Running)> {
         if !self.due {
             return None;
+        }
+        if let Some(link) = self.strange.iter().copied().find(|&link| self.idle(link)) {
+            self.due = false;
+            return Some((link, Running { window: self.window(self.lifetime_hours, now), reason: Reason::Whole }));
         }
         if self.turn.is_empty() {
             let mut links: Vec<LinkId> = self.ready.keys().copied().collect();
@@ -326,6 +342,7 @@ mod tests {
         let mut rng = rng();
         plan.missed_from = None;
         plan.fresh.clear();
+        plan.strange.clear();
         let mut partners = BTreeSet::new();
         for _ in 0..4 {
             plan.tick();
@@ -343,6 +360,28 @@ mod tests {
         plan.ended(day[0].0, true);
         plan.tick();
         assert_eq!(plan.start(at(24 * HOUR_MS), &mut rng)[0].1.first, NOW.plus(24).minus(336));
+    }
+
+    #[test]
+    fn each_new_link_is_asked_about_everything_once() {
+        let mut plan = plan_with(2);
+        let mut rng = rng();
+        plan.missed_from = None;
+        let whole = EpochRange { first: NOW.minus(336), last: NOW.plus(1) };
+        assert_eq!(plan.start(at(200), &mut rng).len(), 2);
+        for link in [0, 1] {
+            plan.ended(LinkId(link), true);
+        }
+        let mut ask = |plan: &mut SyncPlan, complete: bool| {
+            plan.tick();
+            let started = plan.start(at(1_000), &mut rng);
+            plan.ended(started[0].0, complete);
+            started[0]
+        };
+        assert_eq!(ask(&mut plan, false), (LinkId(0), whole));
+        assert_eq!(ask(&mut plan, true), (LinkId(0), whole));
+        assert_eq!(ask(&mut plan, true), (LinkId(1), whole));
+        assert_eq!(ask(&mut plan, true).1.first, NOW.minus(2));
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl<P: EnvelopePool> Messenger<P> {
             self.ephemerals.push(Ephemeral::generate(rng));
         }
         self.drop_closed_stamps();
+        self.check_returns(self.upkeep_epoch != Some(self.epoch()), rng);
         self.outbox_upkeep();
         self.check_bundle_post();
         let epoch = self.epoch();
