@@ -3,11 +3,12 @@
 
 use rand_core::CryptoRng;
 use starling_e2ee::handshake::{Accepted, OuterFirstContact, accept, generation_allowed};
-use starling_e2ee::identity::ListOrder;
+use starling_e2ee::identity::{DevicePublic, ListOrder};
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::Tag;
 
 use crate::contact::{CONTACTS_MAX, Contact, PinnedDevice};
+use crate::generation::GenerationRecord;
 use crate::invitation::{Owner, Request};
 use crate::messenger::Messenger;
 use crate::sessions::{SESSIONS_PER_OWNER_MAX, Slot};
@@ -82,7 +83,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if contact.and_then(|contact| self.contacts.get(contact)).is_some_and(|contact| contact.blocked) {
             return false;
         }
-        let highest = owner.and_then(|owner| self.sessions.highest_generation(owner, outer.device()));
+        let highest = self.highest_generation(owner, outer.device());
         let sessions = owner.map_or(0, |owner| self.sessions.count(owner));
         generation_allowed(highest, outer.generation())
             && sessions < SESSIONS_PER_OWNER_MAX
@@ -252,6 +253,32 @@ impl<P: EnvelopePool> Messenger<P> {
         let tags = self.sessions.watch(slot);
         self.inbox.look_up(tags.into_iter().map(|tag| Tag(tag.0)));
         self.wake_inbox(rng);
+    }
+
+    /// Forgets all sessions of somebody who is removed or refused, but not how far their handshakes had come.
+    pub(crate) fn forget_sessions(&mut self, owner: Owner) {
+        let account = match owner {
+            Owner::Contact(number) => self.contacts.get(number).map(|contact| contact.account),
+            Owner::Request(number) => self.invitations.requests.get(&number).map(|request| request.account),
+        };
+        let slots = self.sessions.of(owner);
+        let entries = slots.iter().filter_map(|&slot| self.sessions.get(slot));
+        let highest = entries.map(|entry| entry.session.generation()).max();
+        if let (Some(account), Some(generation)) = (account, highest) {
+            let (was_contact, forgotten_unix_ms) = (matches!(owner, Owner::Contact(_)), self.now.unix_ms);
+            let record = GenerationRecord { account, generation, was_contact, forgotten_unix_ms };
+            self.mark(Dirty::Generation(account));
+            if let Some(gone) = self.generations.remember(record) {
+                self.mark(Dirty::Generation(gone));
+            }
+        }
+        slots.into_iter().for_each(|slot| self.forget_session(slot));
+    }
+
+    /// The highest generation ever used with a device of `account`.
+    pub(crate) fn highest_generation(&self, owner: Option<Owner>, device: &DevicePublic) -> Option<u32> {
+        let present = owner.and_then(|owner| self.sessions.highest_generation(owner, device));
+        present.max(self.generations.get(&device.account).map(|record| record.generation))
     }
 
     /// Forgets a session with all of its keys.

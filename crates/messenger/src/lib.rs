@@ -12,6 +12,7 @@ pub mod conversation;
 mod delay;
 mod filling;
 mod first_contact;
+mod generation;
 mod inbox;
 mod invitation;
 pub mod job;

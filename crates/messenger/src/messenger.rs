@@ -23,6 +23,7 @@ use crate::carrier::Carrier;
 use crate::clock::PeerClocks;
 use crate::command::ClientIds;
 use crate::contact::{Contacts, clean_name};
+use crate::generation::Generations;
 use crate::inbox::Inbox;
 use crate::invitation::Invitations;
 use crate::job::{Job, JobResult};
@@ -75,6 +76,8 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) invitations: Invitations,
     /// First contacts accepted, by digest: a replay is recognised while the bundle's private halves exist.
     pub(crate) first_contacts: BTreeMap<[u8; 32], FirstContactRecord>,
+    /// Of people whose sessions were forgotten.
+    pub(crate) generations: Generations,
     pub(crate) outbox: Outbox,
     pub(crate) bundle_post: Option<Post>,
     pub(crate) inbox: Inbox,
@@ -150,6 +153,7 @@ impl<P: EnvelopePool> Messenger<P> {
             sessions: Sessions::default(),
             invitations: Invitations::default(),
             first_contacts: BTreeMap::new(),
+            generations: Generations::default(),
             outbox: Outbox::default(),
             bundle_post: None,
             inbox: Inbox::default(),

@@ -213,9 +213,7 @@ impl<P: EnvelopePool> Messenger<P> {
         for item in self.outbox.of_contact(number) {
             self.give_up(item);
         }
-        for slot in self.sessions.of(Owner::Contact(number)) {
-            self.forget_session(slot);
-        }
+        self.forget_sessions(Owner::Contact(number));
         self.unwatch_bundles(number);
         self.contacts.remove(number);
         self.receipts.remove(number);
@@ -295,9 +293,7 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Forgets a request and its sessions. Its first contact stays remembered, so that a copy makes no new request.
     pub(crate) fn drop_request(&mut self, number: RequestNumber) {
-        for slot in self.sessions.of(Owner::Request(number)) {
-            self.forget_session(slot);
-        }
+        self.forget_sessions(Owner::Request(number));
         self.invitations.requests.remove(&number);
         self.mark(Dirty::Request(number));
     }

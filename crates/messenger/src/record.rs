@@ -61,11 +61,13 @@ pub enum RecordKind {
     Trace = 20,
     /// Own bundle on its way into the network.
     BundlePost = 21,
+    /// The highest handshake generation with somebody whose sessions were forgotten.
+    Generation = 22,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -87,6 +89,7 @@ impl RecordKind {
         Self::Node,
         Self::Trace,
         Self::BundlePost,
+        Self::Generation,
     ];
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.

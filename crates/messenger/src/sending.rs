@@ -175,7 +175,9 @@ impl<P: EnvelopePool> Messenger<P> {
         if let Some(slot) = self.best_session(contact) {
             return Some(slot);
         }
-        self.make_session(contact, FIRST_GENERATION, rng)
+        let device = self.contacts.get(contact)?.bundle.as_ref()?.device;
+        let highest = self.highest_generation(Some(Owner::Contact(contact)), &device);
+        self.make_session(contact, highest.map_or(FIRST_GENERATION, |known| known.saturating_add(1)), rng)
     }
 
     /// A handshake with the contact's newest bundle.
@@ -219,7 +221,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         let Some(entry) = self.sessions.get(slot) else { return };
         let device = *entry.session.peer();
-        let highest = self.sessions.highest_generation(Owner::Contact(number), &device).unwrap_or(0);
+        let highest = self.highest_generation(Some(Owner::Contact(number)), &device).unwrap_or(0);
         if self.make_session(number, highest.saturating_add(1), rng).is_none() {
             return;
         }

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::command::ClientIdRecord;
 use crate::contact::Contact;
+use crate::generation::GenerationRecord;
 use crate::invitation::{OwnInvite, Request, UsedInvite};
 use crate::message_id::MessageIds;
 use crate::messenger::{Messenger, Setup};
@@ -48,6 +49,7 @@ pub(crate) enum Dirty {
     Request(RequestNumber),
     ClientId([u8; 16]),
     BundlePost,
+    Generation([u8; 32]),
 }
 
 /// Own name, where mail is read, and the counters.
@@ -198,6 +200,9 @@ impl<P: EnvelopePool> Messenger<P> {
                 put_or_delete(number_key(RecordKind::Request, number.0), self.invitations.requests.get(&number))
             }
             Dirty::ClientId(id) => put_or_delete(VaultKey::named(RecordKind::ClientId, id), self.client_ids.get(&id)),
+            Dirty::Generation(account) => {
+                put_or_delete(VaultKey::named(RecordKind::Generation, account), self.generations.get(&account))
+            }
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
     }
@@ -332,6 +337,9 @@ impl<P: EnvelopePool> Messenger<P> {
             self.recovered += u32::from(queued);
             self.outbox.insert(item);
         }
+        for record in loaded.generations {
+            self.generations.remember(record);
+        }
         self.bundle_post = loaded.bundle_post;
         if let Some(id) = self.bundle_post.as_ref().and_then(Post::id) {
             self.outbox.remember_id(id, PostId::Bundle);
@@ -358,6 +366,7 @@ struct Loaded {
     requests: Vec<Request>,
     client_ids: Vec<ClientIdRecord>,
     bundle_post: Option<Post>,
+    generations: Vec<GenerationRecord>,
 }
 
 impl Loaded {
@@ -382,6 +391,7 @@ impl Loaded {
             RecordKind::Request => self.requests.push(decode_record(value)?),
             RecordKind::ClientId => self.client_ids.push(decode_record(value)?),
             RecordKind::BundlePost => self.bundle_post = Some(decode_record(value)?),
+            RecordKind::Generation => self.generations.push(decode_record(value)?),
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event

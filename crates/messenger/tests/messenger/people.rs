@@ -176,3 +176,31 @@ fn a_nameless_contact_takes_the_name_it_gives_itself() {
     let invite = net.invite(3, None);
     assert_eq!(invite.name, "Host");
 }
+
+#[test]
+fn somebody_removed_and_added_again_is_understood_each_time() {
+    let mut net = Net::new(3);
+    net.link_all();
+    net.run(1_000);
+    let (mut bob, ana) = net.friends(0, 1);
+    // Whether an old session outranks the new one was a matter of chance: so several rounds.
+    for round in 0..6 {
+        let message = net.send(1, ana, "before");
+        net.run(2_000);
+        assert!(net.delivered(1, message), "round {round}");
+        net.command(0, Command::RemoveContact(bob));
+        if round == 3 {
+            net.stop(0);
+            net.restart(0, true);
+            net.link(0, 1);
+            net.link(0, 2);
+        }
+        let address = net.address(1);
+        bob = net.add(0, address).unwrap();
+        net.run(3_000);
+        let hello = net.send(0, bob, "again");
+        net.run(3_000);
+        assert!(net.delivered(0, hello), "round {round}");
+    }
+    net.check();
+}
