@@ -62,9 +62,10 @@ pub(crate) struct Node {
     pub(crate) pushes: mpsc::Receiver<(LinkId, Vec<u8>)>,
 }
 
-/// The parameters of a test's own network.
+/// The parameters of a test's own network. Pushes get the time that they have on `main`: these tests share
+/// two busy cores.
 pub(crate) fn parameters(network: &str) -> NetworkParameters {
-    NetworkParameters::test(network)
+    NetworkParameters { push_timeout_ms: 5_000, ..NetworkParameters::test(network) }
 }
 
 /// A config that listens as told and knows nobody.
