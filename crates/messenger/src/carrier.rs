@@ -32,6 +32,10 @@ const WATCHED_IDS_MAX: usize = 1_024;
 /// Links that are held at a time; the network layer holds far fewer.
 const LINKS_MAX: usize = 256;
 
+/// How long a failure of the pool is shown: longer than the longest time between two attempts, so that the warning
+/// stands until one succeeded.
+const POOL_FAILURE_SHOWN_MS: u64 = 120_000;
+
 /// A held link.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -75,6 +79,8 @@ pub(crate) struct Carrier {
     returns: VecDeque<(EnvelopeId, LinkId)>,
     /// The pool failed or is short of disk.
     pool_failed: bool,
+    /// When that was last judged, ms of the monotonic clock.
+    pool_failed_ms: Option<u64>,
     /// The warning of it that people see.
     pub(crate) disk_warned: bool,
     /// Bytes free on the disk, if ever measured.
@@ -94,6 +100,7 @@ impl Carrier {
             unpublished: VecDeque::new(),
             returns: VecDeque::new(),
             pool_failed: false,
+            pool_failed_ms: None,
             disk_warned: false,
             free_bytes: None,
         }
@@ -109,9 +116,13 @@ impl Carrier {
         std::mem::take(&mut self.returns)
     }
 
-    /// Whether the pool failed since it was last asked.
-    pub(crate) fn take_pool_failure(&mut self) -> bool {
-        std::mem::take(&mut self.pool_failed)
+    /// Whether the pool failed since it was last asked, or not long before.
+    pub(crate) fn has_pool_failed(&mut self, monotonic_ms: u64) -> bool {
+        if std::mem::take(&mut self.pool_failed) {
+            self.pool_failed_ms = Some(monotonic_ms);
+        }
+        let lately = |at_ms: u64| monotonic_ms.saturating_sub(at_ms) < POOL_FAILURE_SHOWN_MS;
+        self.pool_failed_ms.is_some_and(lately)
     }
 
     /// The pool failed; people are told with the next pass of the inbox.

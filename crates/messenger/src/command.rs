@@ -291,9 +291,9 @@ impl<P: EnvelopePool> Messenger<P> {
         self.judge_disk();
     }
 
-    /// Warns when the disk is short or the pool failed; ends the warning when both are over.
+    /// Warns when the disk is short or the pool failed; ends the warning when both are over for a while.
     pub(crate) fn judge_disk(&mut self) {
-        let failed = self.carrier.take_pool_failure();
+        let failed = self.carrier.has_pool_failed(self.now.monotonic_ms);
         let short = self.carrier.free_bytes.is_some_and(|free_bytes| free_bytes < DISK_WARNS_BYTES);
         let warned = failed || short;
         if warned != self.carrier.disk_warned {

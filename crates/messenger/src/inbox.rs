@@ -11,7 +11,7 @@ use rand_core::CryptoRng;
 use starling_e2ee::prekey::BUNDLE_TRIES_MAX;
 use starling_e2ee::seal;
 use starling_relay::expire;
-use starling_relay::pool::{Arrival, EnvelopePool};
+use starling_relay::pool::{Arrival, EnvelopePool, PoolError};
 use starling_wire::envelope::{Class, Envelope, Tag};
 
 use crate::delay;
@@ -34,13 +34,17 @@ const TAGS_PER_LOOKUP: usize = 16_384;
 /// Found envelopes that wait to be opened. Honest senders have 255 a chain under way; only somebody who puts up
 /// envelopes under tags that he saw makes it more, and what is left out then is sealed again under other tags.
 const FOUND_MAX: usize = 16_384;
-/// Envelopes that a full disk has no room for, waiting to be looked at: 4 MB, or 32 MB of large ones. What is left
-/// out is still held by the network.
-const UNSTORED_MAX: usize = 2_048;
+/// Bytes of envelopes that a full disk has no room for, waiting to be looked at. What is left out is held by the
+/// network: the pool remembers it as refused only while it has no room, and then sync brings it again.
+const UNSTORED_BYTES_MAX: usize = 8 << 20;
 /// Arrival number of an envelope that was not stored: it holds no cursor back.
 const NOT_STORED: u64 = u64::MAX;
 /// Time to the next pass when one left something undone: gossip comes between.
 const AGAIN_MS: u64 = 1;
+/// Time to the next pass after one in which the pool failed, doubling with each to [`FAILED_AGAIN_MAX_MS`].
+const FAILED_AGAIN_MS: u64 = 1_000;
+/// Longest such time.
+const FAILED_AGAIN_MAX_MS: u64 = 60_000;
 
 /// State of the lane.
 #[derive(Debug, Default)]
@@ -57,6 +61,12 @@ pub(crate) struct Inbox {
     found: VecDeque<Envelope>,
     /// Strangers' mail is refused for want of room, one's own is not: what came meanwhile, to be looked at.
     unstored: VecDeque<Envelope>,
+    /// Bytes of these.
+    unstored_bytes: usize,
+    /// Passes in a row in which the pool failed.
+    failed_passes: u32,
+    /// It failed in this pass.
+    pass_failed: bool,
     /// Envelopes tried in vain under a contact's bundle tag.
     bundle_tries: BTreeMap<Tag, usize>,
 }
@@ -90,9 +100,28 @@ impl Inbox {
 
     /// Takes an envelope that the pool had no room for.
     pub(crate) fn take_unstored(&mut self, envelope: &Envelope) {
-        if self.unstored.len() < UNSTORED_MAX {
+        let bytes = self.unstored_bytes + envelope.as_bytes().len();
+        if bytes <= UNSTORED_BYTES_MAX {
+            self.unstored_bytes = bytes;
             self.unstored.push_back(envelope.clone());
         }
+    }
+
+    fn pop_unstored(&mut self) -> Option<Envelope> {
+        let envelope = self.unstored.pop_front()?;
+        self.unstored_bytes -= envelope.as_bytes().len();
+        Some(envelope)
+    }
+
+    /// Ends a pass: when the next one comes if it left something undone.
+    fn end_pass(&mut self, more: bool) -> Option<u64> {
+        if !std::mem::take(&mut self.pass_failed) {
+            self.failed_passes = 0;
+            return more.then_some(AGAIN_MS);
+        }
+        let wait_ms = FAILED_AGAIN_MS << self.failed_passes.min(6);
+        self.failed_passes = self.failed_passes.saturating_add(1);
+        Some(wait_ms.min(FAILED_AGAIN_MAX_MS))
     }
 
     /// Forgets which bundle tags were tried in vain: their week is over, or an hour is.
@@ -121,8 +150,8 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.open_found(&mut opens, rng);
         more |= !self.inbox.late.is_empty() || !self.inbox.found.is_empty();
-        if more {
-            self.set_timer_in(Timer::Inbox, AGAIN_MS);
+        if let Some(wait_ms) = self.inbox.end_pass(more) {
+            self.set_timer_in(Timer::Inbox, wait_ms);
         }
         if !self.turn.writes.is_empty() || !self.dirty.is_empty() {
             self.mark_cursor_if_moved();
@@ -155,7 +184,7 @@ impl<P: EnvelopePool> Messenger<P> {
         let tags: BTreeSet<Tag> = self.inbox.late.iter().take(TAGS_PER_LOOKUP).copied().collect();
         let from = expire::oldest_kept(self.epoch(), self.parameters.lifetime_hours);
         let Ok(found) = self.pool.find_tags(&tags, from) else {
-            self.carrier.note_pool_failure();
+            self.note_read_failure();
             return false;
         };
         self.inbox.late.retain(|tag| !tags.contains(tag));
@@ -167,7 +196,7 @@ impl<P: EnvelopePool> Messenger<P> {
     fn look_at_unstored(&mut self, opens: &mut usize, rng: &mut impl CryptoRng) -> bool {
         let mut trials: Vec<(u64, Envelope)> = Vec::new();
         while *opens > 0 && trials.len() < TRIALS_PER_JOB && self.inbox.trials.len() < TRIAL_JOBS_MAX {
-            let Some(envelope) = self.inbox.unstored.pop_front() else { break };
+            let Some(envelope) = self.inbox.pop_unstored() else { break };
             if let Some(post) = self.outbox.by_id(&envelope.id()) {
                 self.came_back(post);
             } else if self.is_tag_watched(&envelope.tag()) {
@@ -193,7 +222,7 @@ impl<P: EnvelopePool> Messenger<P> {
             return false;
         }
         let Ok(arrivals) = self.pool.arrivals_after(self.inbox.scanned, ARRIVALS_PER_PASS) else {
-            self.carrier.note_pool_failure();
+            self.note_read_failure();
             return false;
         };
         let mut more = arrivals.len() == ARRIVALS_PER_PASS;
@@ -203,11 +232,20 @@ impl<P: EnvelopePool> Messenger<P> {
                 more = true;
                 break;
             }
+            if self.look_at(&arrival, opens, &mut trials, rng).is_err() {
+                // It is looked at again, and what is behind it after it: an arrival passed by is never found.
+                self.note_read_failure();
+                break;
+            }
             self.inbox.scanned = arrival.number;
-            self.look_at(&arrival, opens, &mut trials, rng);
         }
         self.start_trials(trials);
         more && self.inbox.trials.len() < TRIAL_JOBS_MAX
+    }
+
+    fn note_read_failure(&mut self) {
+        self.inbox.pass_failed = true;
+        self.carrier.note_pool_failure();
     }
 
     fn look_at(
@@ -216,26 +254,23 @@ impl<P: EnvelopePool> Messenger<P> {
         opens: &mut usize,
         trials: &mut Vec<(u64, Envelope)>,
         rng: &mut impl CryptoRng,
-    ) {
+    ) -> Result<(), PoolError> {
         if let Some(post) = self.outbox.by_id(&arrival.key.id) {
             self.came_back(post);
-            return;
+            return Ok(());
         }
         let mine = self.is_tag_watched(&arrival.tag);
         if !mine && arrival.key.class != Class::Small {
-            return;
+            return Ok(());
         }
-        let envelope = match self.pool.read(&arrival.key) {
-            Ok(Some(envelope)) => envelope,
-            Ok(None) => return,
-            Err(_) => return self.carrier.note_pool_failure(),
-        };
+        let Some(envelope) = self.pool.read(&arrival.key)? else { return Ok(()) };
         if mine {
             *opens -= 1;
             self.take_own(&envelope, rng);
         } else {
             trials.push((arrival.number, envelope));
         }
+        Ok(())
     }
 
     /// An envelope under a tag of ours: a session's, or that of a contact's bundles.

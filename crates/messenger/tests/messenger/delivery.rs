@@ -307,3 +307,28 @@ fn a_burst_through_one_neighbour_keeps_to_its_quota_and_all_of_it_arrives() {
     assert_eq!(status.outbox_undelivered, 0);
     net.check();
 }
+
+#[test]
+fn a_pool_that_cannot_be_read_for_a_while_hides_no_message() {
+    let mut net = Net::new(3);
+    net.link_all();
+    net.run(1_000);
+    let (bob, _) = net.friends(0, 1);
+    let pool = |net: &mut Net, is_unreadable| {
+        let pool = net.nodes[1].messenger.as_mut().unwrap().pool_mut();
+        pool.is_unreadable = is_unreadable;
+        pool.failed_reads.get()
+    };
+    pool(&mut net, true);
+    let messages: Vec<_> = (0..3).map(|count| net.send(0, bob, &format!("{count}"))).collect();
+    net.run(100_000);
+    assert!(net.received(1).is_empty());
+    assert!(pool(&mut net, false) < 64, "it is not asked in a loop");
+    net.run(300_000);
+    assert!(messages.into_iter().all(|message| net.delivered(0, message)));
+    let warnings = net.nodes[1].events.iter().filter_map(|event| match event {
+        Event::Warning { code, active } if code == "disk" => Some(*active),
+        _ => None,
+    });
+    assert_eq!(warnings.collect::<Vec<_>>(), [true, false]);
+}

@@ -1,5 +1,6 @@
 //! The memory pool, with a disk under it that can be full.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use starling_relay::admit::Checked;
@@ -12,11 +13,23 @@ pub(crate) struct TestPool {
     inner: MemoryPool,
     /// Nothing is stored for strangers.
     pub(crate) is_full: bool,
+    /// Nothing can be read.
+    pub(crate) is_unreadable: bool,
+    /// Reads that failed.
+    pub(crate) failed_reads: Cell<u32>,
 }
 
 impl TestPool {
     pub(crate) fn new(parameters: &NetworkParameters) -> Self {
-        Self { inner: MemoryPool::new(parameters), is_full: false }
+        Self { inner: MemoryPool::new(parameters), is_full: false, is_unreadable: false, failed_reads: Cell::new(0) }
+    }
+
+    fn check_readable(&self) -> Result<(), PoolError> {
+        if !self.is_unreadable {
+            return Ok(());
+        }
+        self.failed_reads.set(self.failed_reads.get() + 1);
+        Err(PoolError::Io("unreadable".to_owned()))
     }
 
     /// Envelopes stored.
@@ -36,10 +49,12 @@ impl EnvelopePool for TestPool {
     }
 
     fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError> {
+        self.check_readable()?;
         self.inner.find_tags(tags, from)
     }
 
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {
+        self.check_readable()?;
         self.inner.read(key)
     }
 
