@@ -11,7 +11,7 @@ use crate::contact::{CONTACTS_MAX, Contact, PinnedDevice};
 use crate::generation::GenerationRecord;
 use crate::invitation::{Owner, Request};
 use crate::messenger::Messenger;
-use crate::sessions::{SESSIONS_PER_OWNER_MAX, Slot};
+use crate::sessions::{SESSIONS_PER_OWNER_MAX, SESSIONS_PER_REQUEST_MAX, Slot};
 use crate::stored::{Dirty, FirstContactRecord};
 use crate::turn::{ContactNumber, InviteNumber, JobId, RequestNumber};
 use crate::view::{Event, InviteState};
@@ -50,7 +50,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Some(contact) => Some(Owner::Contact(contact)),
             None => self.invitations.request_of(&account).map(Owner::Request),
         };
-        if !self.may_accept(outer, contact, owner) {
+        if !self.may_accept(outer, owner) {
             return;
         }
         let invite = outer.one_time_id().and_then(|id| self.invitations.by_key(id));
@@ -78,15 +78,19 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
-    /// What can be decided before any costly step: blocked, too many, generation, a session id used twice.
-    fn may_accept(&self, outer: &OuterFirstContact, contact: Option<ContactNumber>, owner: Option<Owner>) -> bool {
-        if contact.and_then(|contact| self.contacts.get(contact)).is_some_and(|contact| contact.blocked) {
+    /// What can be decided before any costly step: too many, generation, a session id used twice.
+    fn may_accept(&self, outer: &OuterFirstContact, owner: Option<Owner>) -> bool {
+        let invited = outer.one_time_id().is_some_and(|id| self.invitations.by_key(id).is_some());
+        let stranger = !invited && !matches!(owner, Some(Owner::Contact(_)));
+        if stranger && self.first_contacts.len() >= FIRST_CONTACTS_MAX {
+            // Forgetting others for a stranger would let their copies in as new requests.
             return false;
         }
+        let sessions_max = if stranger { SESSIONS_PER_REQUEST_MAX } else { SESSIONS_PER_OWNER_MAX };
         let highest = self.highest_generation(owner, outer.device());
         let sessions = owner.map_or(0, |owner| self.sessions.count(owner));
         generation_allowed(highest, outer.generation())
-            && sessions < SESSIONS_PER_OWNER_MAX
+            && sessions < sessions_max
             && self.sessions.by_id(outer.session_id()).is_none()
     }
 
@@ -99,6 +103,7 @@ impl<P: EnvelopePool> Messenger<P> {
         rng: &mut impl CryptoRng,
     ) {
         let pinned = PinnedDevice { device: *outer.device(), list: accepted.list };
+        let known = owner;
         let Some(owner) = self.owner_of(pinned, invite, owner, rng) else { return };
         let Accepted { session, records, skipped_added, .. } = accepted;
         let id = session.id();
@@ -109,15 +114,24 @@ impl<P: EnvelopePool> Messenger<P> {
         let slot = self.sessions.insert(session, owner);
         self.mark(Dirty::Session(id));
         skipped_added.iter().for_each(|key| self.write_skipped(key));
+        if self.is_blocked(owner) {
+            // Not heard, as on any session of theirs: unconfirmed, it is sealed again, and heard once they are unblocked.
+            return;
+        }
         self.watch_session(slot, rng);
         self.take_records(owner, records, rng);
         match owner {
             Owner::Contact(contact) => self.announce_ready(contact),
-            Owner::Request(request) => self.announce_request(request),
+            Owner::Request(request) if known.is_none() => self.announce_request(request),
+            Owner::Request(_) => {}
         }
     }
 
-    /// Forgets one first contact when too many are remembered: one whose session is gone, so that a copy of it makes
+    fn is_blocked(&self, owner: Owner) -> bool {
+        matches!(owner, Owner::Contact(number) if self.contacts.get(number).is_some_and(|contact| contact.blocked))
+    }
+
+    /// Forgets one first contact for that of a contact or an invited one when too many are remembered: one whose session is gone, so that a copy of it makes
     /// a new request at the worst; a copy of another is known by its session.
     fn make_room_for_digest(&mut self) {
         if self.first_contacts.len() < FIRST_CONTACTS_MAX {

@@ -13,6 +13,9 @@ use crate::invitation::Owner;
 /// Sessions of one owner. One a day can come by recovery, and each lives 29 days after its last message.
 pub(crate) const SESSIONS_PER_OWNER_MAX: usize = 40;
 
+/// Sessions of somebody in the requests box: their first, and one more in case that failed.
+pub(crate) const SESSIONS_PER_REQUEST_MAX: usize = 2;
+
 /// A session's place in this table; smaller than its id, as every tag carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(u32);

@@ -204,3 +204,40 @@ fn somebody_removed_and_added_again_is_understood_each_time() {
     }
     net.check();
 }
+
+#[test]
+fn a_stranger_who_begins_again_and_again_is_one_request_with_two_sessions() {
+    let (mut net, mut ana) = strangers(parameters());
+    for round in 0..5 {
+        net.send(1, ana, "may I?");
+        net.run(3_000);
+        net.command(1, Command::RemoveContact(ana));
+        let address = net.address(0);
+        ana = net.add(1, address).unwrap();
+        assert_eq!(requests(&mut net, 0).len(), 1, "round {round}");
+    }
+    net.run(3_000);
+    let asked = net.nodes[0].events.iter().filter(|event| matches!(event, Event::ContactRequested(_)));
+    assert_eq!(asked.count(), 1);
+    use starling_messenger::record::RecordKind;
+    assert_eq!(net.nodes[0].vault.keys().filter(|key| key.kind == RecordKind::Session).count(), 2);
+}
+
+#[test]
+fn what_a_blocked_contact_writes_first_is_heard_once_they_are_unblocked() {
+    let mut net = Net::new(3);
+    net.link_all();
+    net.run(1_000);
+    let (address, own) = (net.address(1), net.address(0));
+    let bob = net.add(0, address).unwrap();
+    net.command(0, Command::SetBlocked { contact: bob, blocked: true });
+    let ana = net.add(1, own).unwrap();
+    let message = net.send(1, ana, "hello?");
+    net.run(5_000);
+    assert!(net.received(0).is_empty() && !net.delivered(1, message));
+    assert!(requests(&mut net, 0).is_empty());
+    net.command(0, Command::SetBlocked { contact: bob, blocked: false });
+    net.run(5_000);
+    assert_eq!(net.received(0), ["hello?"]);
+    assert!(net.delivered(1, message));
+}
