@@ -17,6 +17,25 @@ fn testnet(home: &Path) -> Command {
     command
 }
 
+/// A home of testnets of its own, in which nothing is left running when its test ends, however it ends.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = testnet(self.path()).args(["down", "--all"]).output();
+    }
+}
+
 fn run(home: &Path, arguments: &[&str]) -> Output {
     testnet(home).args(arguments).output().expect("the program starts")
 }
@@ -84,7 +103,7 @@ fn foreground(home: &Path, name: &str) -> Owner {
 
 #[test]
 fn a_net_goes_up_talks_survives_a_kill_and_goes_down() {
-    let home = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let home = home.path();
     let up = ok(home, &["up", "--nodes", "4", "--seed", "7"]);
     assert!(up.contains("seed 7 (repeat: --seed 7)") && up.contains("Ready in"), "{up}");
@@ -126,7 +145,7 @@ fn a_net_goes_up_talks_survives_a_kill_and_goes_down() {
 
 #[test]
 fn when_the_owner_is_killed_its_nodes_end_and_the_next_up_clears_up() {
-    let home = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let home = home.path();
     let mut owner = foreground(home, "gone");
     let marks: Vec<ProcessMark> = state(home, "gone").nodes.iter().filter_map(|node| node.process).collect();
@@ -143,7 +162,7 @@ fn when_the_owner_is_killed_its_nodes_end_and_the_next_up_clears_up() {
 
 #[test]
 fn ctrl_c_takes_a_foreground_net_down() {
-    let home = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let home = home.path();
     let mut owner = foreground(home, "front");
     let marks: Vec<ProcessMark> = state(home, "front").nodes.iter().filter_map(|node| node.process).collect();
@@ -155,7 +174,7 @@ fn ctrl_c_takes_a_foreground_net_down() {
 
 #[test]
 fn the_demo_holds_on_the_smallest_net_and_skips_loudly_below_it() {
-    let home = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let home = home.path();
     let demo = ok(home, &["demo", "--nodes", "4", "--json", "--seed", "3"]);
     let summary = last_json(&demo);
@@ -174,7 +193,7 @@ fn the_demo_holds_on_the_smallest_net_and_skips_loudly_below_it() {
 
 #[test]
 fn bad_input_gets_a_clear_error() {
-    let home = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let home = home.path();
     assert_eq!(run(home, &["--name", "../x", "ps"]).status.code(), Some(2));
     assert_eq!(run(home, &["up", "--nodes", "0"]).status.code(), Some(2));
