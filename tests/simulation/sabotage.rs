@@ -9,11 +9,12 @@ const NODES: usize = 8;
 
 /// A world in which crashes happen, but nothing that would hide the sabotage.
 fn plan(seed: u64) -> Plan {
-    let mut plan = Plan::of_seed(seed * 3, NODES);
+    let mut plan = Plan::of_seed(seed * 6, NODES);
     plan.hostile = 0;
     plan.crashes = 16;
     plan.texts = 60;
-    plan.commit_crash_per_myriad = 40;
+    plan.bad.commit_crash_per_myriad = 40;
+    (plan.blocks, plan.removals) = (0, 0);
     plan.settle_ms = 3 * 3_600_000;
     plan
 }

@@ -15,6 +15,7 @@ use starling_wire::envelope::{Class, Envelope, Head, Tag};
 
 use super::event::Place;
 use super::node::Node;
+use super::people::Act;
 use super::plan::DAY_MS;
 use super::trace::clock;
 use super::world::World;
@@ -108,6 +109,7 @@ pub(super) struct Check {
     by_number: BTreeMap<(Place, MessageNumber), String>,
     received: BTreeMap<(Place, String), MessageNumber>,
     shown: BTreeSet<(Place, String)>,
+    severed: BTreeSet<(Place, Place)>,
     client_ids: BTreeMap<(String, [u8; 16]), MessageNumber>,
     /// Envelopes whose sealing was committed, by node and tag.
     committed_seals: BTreeSet<(Place, Tag)>,
@@ -175,6 +177,25 @@ impl Check {
         if let Some(letter) = self.letters.get_mut(text) {
             letter.tried = true;
         }
+    }
+
+    /// It was refused: nothing was sent.
+    pub(super) fn untries(&mut self, act: &Act) {
+        if let Act::Write { text, .. } = act
+            && let Some(letter) = self.letters.get_mut(text).filter(|letter| letter.number.is_none())
+        {
+            letter.tried = false;
+        }
+    }
+
+    /// One of two people removes the other: what is between them need not arrive.
+    pub(super) fn sever(&mut self, one: Place, other: Place) {
+        self.severed.insert((one.min(other), one.max(other)));
+    }
+
+    /// Whether one of them removed the other.
+    pub(super) fn is_severed(&self, one: Place, other: Place) -> bool {
+        self.severed.contains(&(one.min(other), one.max(other)))
     }
 
     /// Whether they did.
@@ -264,7 +285,8 @@ impl Check {
             (Expired, after) => after == Expired || after == Delivered,
             (before, after) => after >= before,
         };
-        let early = stage == Expired && unix_ms < letter.created_unix_ms + EXPIRY_DAYS_MIN * DAY_MS;
+        let severed = self.severed.contains(&(letter.from.min(letter.to), letter.from.max(letter.to)));
+        let early = stage == Expired && !severed && unix_ms < letter.created_unix_ms + EXPIRY_DAYS_MIN * DAY_MS;
         let missing = stage == Delivered && !self.received.contains_key(&(letter.to, text.clone()));
         let label = format!("m{} {:?}", number.0, short(text));
         if !forward {
@@ -399,7 +421,10 @@ impl World {
 
     /// What is still on its way, of what is committed.
     pub(super) fn open_deliveries(&self) -> Vec<String> {
-        let open = |letter: &&Letter| letter.number.is_some() && letter.stage < DeliveryStage::Delivered;
+        let open = |letter: &Letter| {
+            let severed = self.checks.is_severed(letter.from, letter.to);
+            letter.number.is_some() && letter.stage < DeliveryStage::Delivered && !severed
+        };
         let letters = self.checks.letters.iter().filter(|(_, letter)| open(letter));
         let mut open: Vec<String> = letters
             .map(|(text, letter)| {

@@ -1,11 +1,12 @@
 //! The core thread's and the commit thread's part: what a step wrote is on the disk before anybody sees what
 //! it said. Here processes die before a commit, after it, and between two of its outputs.
 
+use starling_messenger::job::{Job, JobResult, Lane};
 use starling_messenger::record::VaultWrite;
 use starling_messenger::turn::{Input, JobId, Output, Turn};
 
 use super::event::{Event, Place};
-use super::plan::below;
+use super::plan::{below, chance};
 use super::sabotage::Sabotage;
 use super::world::World;
 
@@ -34,10 +35,12 @@ impl World {
         self.sabotage_turn(place, &mut turn);
         let durable = !turn.writes.is_empty() || turn.outputs.iter().any(|output| matches!(output, Output::Event(_)));
         if !durable {
+            self.check_leaving(place, &turn.outputs);
             return self.release_all(place, turn.outputs);
         }
         if self.sabotage == Some(Sabotage::EarlyRelease) {
             let outputs = std::mem::take(&mut turn.outputs);
+            self.check_leaving(place, &outputs);
             self.release_all(place, outputs);
         }
         self.nodes[place].waiting.push_back(turn);
@@ -45,7 +48,11 @@ impl World {
     }
 
     fn begin_commit(&mut self, place: Place) {
-        let disk_ms = 1 + below(&mut self.rng, self.plan.disk_ms);
+        let mut disk_ms = 1 + below(&mut self.rng, self.plan.bad.disk_ms);
+        if !self.calm && chance(&mut self.rng, 1) {
+            // Another program writes a film.
+            disk_ms += below(&mut self.rng, 5_000);
+        }
         let node = &mut self.nodes[place];
         if !node.committing.is_empty() || node.waiting.is_empty() {
             return;
@@ -67,6 +74,8 @@ impl World {
         for turn in turns {
             self.check_commit(place, &turn);
             self.write(place, turn.writes);
+            // Now, since a later turn of the same commit may delete what this one sends.
+            self.check_leaving(place, &turn.outputs);
             released.extend(turn.outputs);
         }
         if let Some(Death::AfterOutputs(count)) = death {
@@ -79,8 +88,40 @@ impl World {
         }
     }
 
+    /// What leaves a node is on its disk.
+    fn check_leaving(&mut self, place: Place, outputs: &[Output]) {
+        for output in outputs {
+            match output {
+                Output::Compute { job: Job::Stamp { head, body, .. }, .. } => {
+                    self.checks.leaves_sealed(self.at_ms, &self.nodes[place], head, body);
+                }
+                Output::Push { link, cell, .. } => self.check_cell(place, *link, cell),
+                _ => {}
+            }
+        }
+    }
+
+    /// Somebody stops a node properly: all that was said is committed and told, then the process ends.
+    pub(super) fn stop(&mut self, place: Place) {
+        let now = self.now_of(place);
+        let node = &mut self.nodes[place];
+        let Some(core) = node.core.as_mut().filter(|_| node.asleep_until_ms.is_none()) else { return };
+        let last = core.shut_down(now, &mut node.rng);
+        let mut turns = std::mem::take(&mut node.committing);
+        turns.extend(node.waiting.drain(..));
+        turns.push(last);
+        for turn in turns {
+            self.check_commit(place, &turn);
+            self.write(place, turn.writes);
+            // Now, since a later turn of the same commit may delete what this one sends.
+            self.check_leaving(place, &turn.outputs);
+            self.release_all(place, turn.outputs);
+        }
+        self.crash(place, false);
+    }
+
     fn death_in_commit(&mut self, outputs: usize) -> Option<Death> {
-        if self.calm || below(&mut self.rng, 10_000) >= self.plan.commit_crash_per_myriad {
+        if self.calm || below(&mut self.rng, 10_000) >= self.plan.bad.commit_crash_per_myriad {
             return None;
         }
         self.counts.commit_crashes += 1;
@@ -125,13 +166,11 @@ impl World {
         }
     }
 
-    fn on_compute(&mut self, place: Place, id: JobId, job: starling_messenger::job::Job) {
-        use starling_messenger::job::{Job, Lane};
-        if let Job::Stamp { head, body, .. } = &job {
+    fn on_compute(&mut self, place: Place, id: JobId, job: Job) {
+        if let Job::Stamp { head, .. } = &job {
             self.counts.sealed += 1;
             let (tag, epoch) = (head.tag, head.epoch.0);
             self.note(place, || format!("sealed tag {tag:?} in hour {epoch}"));
-            self.checks.leaves_sealed(self.at_ms, &self.nodes[place], head, body);
         }
         let takes_ms = match job.lane() {
             Lane::Verify => 1 + below(&mut self.rng, 20),
@@ -152,8 +191,7 @@ impl World {
     }
 
     /// A worker is done.
-    pub(super) fn on_computed(&mut self, place: Place, id: JobId, result: starling_messenger::job::JobResult) {
-        use starling_messenger::job::JobResult;
+    pub(super) fn on_computed(&mut self, place: Place, id: JobId, result: JobResult) {
         let wanted = self.nodes[place].jobs.remove(&id).unwrap_or(false);
         let result = match result {
             JobResult::Stamped(_) if !wanted => JobResult::Stamped(None),

@@ -29,6 +29,8 @@ pub(super) enum Event {
     Local { node: Place, life: u32, input: Input },
     /// A node looks for neighbours.
     Dial { node: Place, life: u32 },
+    /// A node replaces one of its neighbours.
+    Rotate { node: Place },
     /// Two nodes have shaken hands.
     Linked { link: u64 },
     /// An end notices that the other one has gone.

@@ -2,6 +2,7 @@
 //! networks that fall apart.
 
 use rand_core::Rng;
+use starling_messenger::turn::Input;
 
 use super::event::{Event, Place};
 use super::plan::{HOUR_MS, MINUTE_MS, SECOND_MS, Span, below, chance};
@@ -20,6 +21,22 @@ pub(super) enum Fault {
         power_cut: bool,
         /// It is down so long.
         down_ms: u64,
+    },
+    /// Somebody stops a node properly.
+    Stop {
+        /// Whose.
+        node: Place,
+        /// It is down so long.
+        down_ms: u64,
+    },
+    /// The power fails for one machine in so many.
+    Blackout(u64),
+    /// A disk has so many bytes left.
+    Disk {
+        /// Whose.
+        node: Place,
+        /// Bytes.
+        free_bytes: u64,
     },
     /// A machine sleeps.
     Sleep {
@@ -76,6 +93,9 @@ impl World {
         for node in 0..self.plan.nodes {
             let at_ms = below(&mut self.rng, within_ms);
             self.fault_at(at_ms, Fault::Start(node));
+            let rotation_ms = self.rotation_ms();
+            let first_ms = rotation_ms / 2 + below(&mut self.rng, rotation_ms);
+            self.queue.put(first_ms, Event::Rotate { node });
         }
         for node in self.plan.nodes..self.nodes.len() {
             let secret = &mut [0; 32];
@@ -89,6 +109,18 @@ impl World {
     /// Draws everything that is to go wrong.
     pub(super) fn plan_faults(&mut self) {
         self.start_all(if self.plan.span == Span::Minutes { 20 * SECOND_MS } else { HOUR_MS });
+        self.plan_clocks();
+        self.plan_deaths();
+        self.plan_absences();
+        for _ in 0..self.plan.full_disks {
+            let (node, at_ms, for_ms) = (self.any_node(), self.any_time(), self.any_absence());
+            let free_bytes = if chance(&mut self.rng, 50) { 20 << 20 } else { 200 << 20 };
+            self.fault_at(at_ms, Fault::Disk { node, free_bytes });
+            self.fault_at(at_ms + for_ms, Fault::Disk { node, free_bytes: 20 << 30 });
+        }
+    }
+
+    fn plan_clocks(&mut self) {
         for _ in 0..self.plan.skewed {
             let (node, off_ms) = (self.any_node(), below(&mut self.rng, 40 * MINUTE_MS) as i64);
             self.fault_at(0, Fault::Skew { node, ms: off_ms - 20 * MINUTE_MS as i64 });
@@ -99,6 +131,17 @@ impl World {
             let ms = if chance(&mut self.rng, 50) { hours } else { -hours } * HOUR_MS as i64;
             self.fault_at(at_ms, Fault::Skew { node, ms });
         }
+    }
+
+    fn plan_deaths(&mut self) {
+        for _ in 0..self.plan.blackouts {
+            let (at_ms, share) = (self.any_time(), 1 + below(&mut self.rng, 4));
+            self.fault_at(at_ms, Fault::Blackout(share));
+        }
+        for _ in 0..self.plan.stops {
+            let (at_ms, node, down_ms) = (self.any_time(), self.any_node(), self.any_absence());
+            self.fault_at(at_ms, Fault::Stop { node, down_ms });
+        }
         for _ in 0..self.plan.crashes {
             let (at_ms, node, down_ms) = (self.any_time(), self.any_node(), self.any_absence());
             let power_cut = chance(&mut self.rng, 30);
@@ -107,6 +150,9 @@ impl World {
         if self.plan.crashes > 0 && chance(&mut self.rng, 40) {
             self.plan_storm();
         }
+    }
+
+    fn plan_absences(&mut self) {
         for _ in 0..self.plan.sleeps {
             let (at_ms, node, for_ms) = (self.any_time(), self.any_node(), self.any_absence());
             let clock_stands = chance(&mut self.rng, 50);
@@ -140,11 +186,20 @@ impl World {
                 }
             }
             Fault::GrowTogether => self.grow_together(),
+            Fault::Disk { node, free_bytes } => {
+                self.note(node, || format!("has {} MiB free", free_bytes >> 20));
+                self.step(node, Input::Disk { free_bytes });
+            }
             _ if self.calm => {}
             Fault::Crash { node, power_cut, down_ms } => {
                 self.crash(node, power_cut);
                 self.fault_at(self.at_ms + down_ms, Fault::Start(node));
             }
+            Fault::Stop { node, down_ms } => {
+                self.stop(node);
+                self.fault_at(self.at_ms + down_ms, Fault::Start(node));
+            }
+            Fault::Blackout(share) => self.black_out(share),
             Fault::Sleep { node, for_ms, clock_stands } => {
                 if self.nodes[node].core.is_some() && self.nodes[node].asleep_until_ms.is_none() {
                     self.fall_asleep(node, for_ms);
@@ -159,6 +214,18 @@ impl World {
             Fault::Skew { node, ms } => {
                 self.note(node, || format!("clock is off by {} s", ms / 1_000));
                 self.nodes[node].skew_ms = ms;
+            }
+        }
+    }
+
+    /// The power fails for one machine in `share`, and comes back for each when somebody notices.
+    fn black_out(&mut self, share: u64) {
+        self.trace.line(self.at_ms, "world", || format!("blackout of one in {share}"));
+        for node in 0..self.plan.nodes {
+            if below(&mut self.rng, share) == 0 {
+                let down_ms = self.any_absence();
+                self.crash(node, true);
+                self.fault_at(self.at_ms + down_ms, Fault::Start(node));
             }
         }
     }

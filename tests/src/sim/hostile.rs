@@ -51,6 +51,7 @@ impl World {
         let pause_ms = match self.plan.span {
             Span::Minutes => 5 * SECOND_MS,
             Span::Days => 30 * MINUTE_MS,
+            Span::Weeks => 180 * MINUTE_MS,
         };
         let in_ms = pause_ms + below(&mut self.rng, 2 * pause_ms);
         self.queue.put(self.at_ms + in_ms, Event::Harm { node: place });

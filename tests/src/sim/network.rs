@@ -75,12 +75,12 @@ impl World {
         if self.calm {
             return Some(latency_ms + below(&mut self.rng, 5));
         }
-        if chance(&mut self.rng, self.plan.loss_percent) {
+        if chance(&mut self.rng, self.plan.bad.loss_percent) {
             return None;
         }
         // Two draws make long delays rare.
         let jitter_ms =
-            below(&mut self.rng, self.plan.jitter_ms + 1).min(below(&mut self.rng, self.plan.jitter_ms + 1));
+            below(&mut self.rng, self.plan.bad.jitter_ms + 1).min(below(&mut self.rng, self.plan.bad.jitter_ms + 1));
         let very_late = chance(&mut self.rng, 2);
         Some(latency_ms + if very_late { jitter_ms * 8 } else { jitter_ms })
     }
@@ -127,9 +127,35 @@ impl World {
         }
         let patience_ms = match self.plan.span {
             Span::Minutes => 10 * SECOND_MS,
-            Span::Days => 300 * SECOND_MS,
+            Span::Days | Span::Weeks => 300 * SECOND_MS,
         };
         self.dial_soon(place, if found { SECOND_MS } else { patience_ms });
+    }
+
+    /// How often a node replaces a neighbour. The daemon does it every 20 minutes; in long runs less often will do.
+    pub(super) fn rotation_ms(&self) -> u64 {
+        match self.plan.span {
+            Span::Minutes => HOUR_MS / 3,
+            Span::Days => HOUR_MS,
+            Span::Weeks => 4 * HOUR_MS,
+        }
+    }
+
+    /// A node replaces one of its neighbours by another one, the new one first.
+    pub(super) fn on_rotate(&mut self, place: Place) {
+        self.queue.put(self.at_ms + self.rotation_ms(), Event::Rotate { node: place });
+        if !self.nodes[place].is_online() {
+            return;
+        }
+        let candidates = self.candidates(place);
+        let dialed: Vec<LinkId> = self.nodes[place].links.iter().copied().filter(|&end| side(end) == 0).collect();
+        if candidates.is_empty() || dialed.len() < LINKS_OUT {
+            return;
+        }
+        let new = candidates[below(&mut self.rng, candidates.len() as u64) as usize];
+        let old = dialed[below(&mut self.rng, dialed.len() as u64) as usize];
+        self.dial(place, new);
+        self.close(old);
     }
 
     fn candidates(&self, place: Place) -> Vec<Place> {
@@ -176,6 +202,8 @@ impl World {
             let group = AddressGroup { narrow: peer as u64, wide: peer as u64 };
             let onion_key = self.nodes[peer].onion_key();
             let outbound = side(end) == 0;
+            let name = self.nodes[peer].name.clone();
+            self.note(place, || format!("links with {name}"));
             self.step(place, Input::LinkUp { link: end, group, outbound, onion_key, clock_offset_ms });
         }
     }
@@ -221,6 +249,8 @@ impl World {
         if self.nodes[place].asleep_until_ms.is_some() {
             return;
         }
+        let peer = self.place_of(other_end(end)).map(|peer| self.nodes[peer].name.clone()).unwrap_or_default();
+        self.note(place, || format!("loses {peer}"));
         self.end_fell(end);
         self.nodes[place].links.remove(&end);
         self.fail_over(place, end);
@@ -258,7 +288,7 @@ impl World {
     }
 
     fn send_gossip(&mut self, end: LinkId, envelope: &Envelope) {
-        let copies = if !self.calm && chance(&mut self.rng, self.plan.duplicate_percent) { 2 } else { 1 };
+        let copies = if !self.calm && chance(&mut self.rng, self.plan.bad.duplicate_percent) { 2 } else { 1 };
         for copy in 0..copies {
             let Some(hop_ms) = self.hop_ms(end) else { continue };
             let past_cache = copy > 0 && chance(&mut self.rng, 20);

@@ -212,6 +212,7 @@ impl World {
             return;
         }
         node.life += 1;
+        node.dialing = false;
         // The monotonic clock counts from an arbitrary moment.
         node.monotonic_base_ms = self.at_ms;
         node.rng.fill_bytes(&mut node.onion_secret);

@@ -1,7 +1,7 @@
 //! The people at the machines: they introduce themselves to each other, accept strangers, write, press the
 //! button twice when nothing seems to happen, and wait.
 
-use starling_messenger::turn::{Command, CommandError, Input, Reply, RequestId, RequestNumber};
+use starling_messenger::turn::{Command, CommandError, ContactNumber, Input, Reply, RequestId, RequestNumber};
 use starling_messenger::view::Event as Told;
 use starling_wire::invite::Invite;
 
@@ -38,6 +38,18 @@ pub(super) enum Act {
         /// Which.
         request: RequestNumber,
     },
+    /// Blocks somebody, or ends that.
+    Block {
+        /// Whom.
+        whom: Place,
+        /// Which of both.
+        blocked: bool,
+    },
+    /// Removes a contact.
+    Remove {
+        /// Whom.
+        whom: Place,
+    },
     /// Writes.
     Write {
         /// To whom.
@@ -69,10 +81,26 @@ impl World {
         let mut written = 0;
         while written < self.plan.texts {
             let pair = pairs[below(&mut self.rng, pairs.len() as u64) as usize];
-            let burst = (1 + below(&mut self.rng, 6)) as usize;
+            let long = written == 0 && self.plan.burst_max > 6;
+            let burst = if long { self.plan.burst_max } else { 1 + below(&mut self.rng, self.plan.burst_max.min(6)) };
             let at_ms = trouble_ms / 10 + below(&mut self.rng, trouble_ms * 9 / 10);
-            self.plan_burst(pair, at_ms, burst.min(self.plan.texts - written), written);
-            written += burst;
+            self.plan_burst(pair, at_ms, burst as usize, written);
+            written += burst as usize;
+        }
+        for _ in 0..self.plan.blocks {
+            let (one, other) = pairs[below(&mut self.rng, pairs.len() as u64) as usize];
+            let at_ms = trouble_ms / 3 + below(&mut self.rng, trouble_ms / 2);
+            let until_ms = at_ms + below(&mut self.rng, (self.plan.away_ms * 2).min(10 * DAY_MS));
+            self.queue.put(at_ms, Event::Act { node: one, act: Act::Block { whom: other, blocked: true } });
+            self.queue.put(until_ms, Event::Act { node: one, act: Act::Block { whom: other, blocked: false } });
+            // Whoever is down when they mean to unblock does so in the end.
+            let end_ms = trouble_ms + MINUTE_MS;
+            self.queue.put(end_ms, Event::Act { node: one, act: Act::Block { whom: other, blocked: false } });
+        }
+        for _ in 0..self.plan.removals {
+            let (one, other) = pairs[below(&mut self.rng, pairs.len() as u64) as usize];
+            let at_ms = trouble_ms / 3 + below(&mut self.rng, trouble_ms / 2);
+            self.queue.put(at_ms, Event::Act { node: one, act: Act::Remove { whom: other } });
         }
     }
 
@@ -128,8 +156,8 @@ impl World {
         let quick_ms = SECOND_MS + below(&mut self.rng, MINUTE_MS);
         match self.plan.span {
             Span::Minutes => quick_ms,
-            Span::Days if chance(&mut self.rng, 30) => below(&mut self.rng, DAY_MS),
-            Span::Days => quick_ms * 10,
+            Span::Days | Span::Weeks if chance(&mut self.rng, 30) => below(&mut self.rng, DAY_MS),
+            Span::Days | Span::Weeks => quick_ms * 10,
         }
     }
 
@@ -143,7 +171,7 @@ impl World {
         }
         let in_ms = match self.plan.span {
             Span::Minutes => 2 * SECOND_MS + below(&mut self.rng, 20 * SECOND_MS),
-            Span::Days => MINUTE_MS + below(&mut self.rng, 30 * MINUTE_MS),
+            Span::Days | Span::Weeks => MINUTE_MS + below(&mut self.rng, 30 * MINUTE_MS),
         };
         self.queue.put(self.at_ms + in_ms, Event::Act { node: place, act });
     }
@@ -163,11 +191,19 @@ impl World {
                 Err(error) => return self.refused(place, &format!("{act:?}"), &error.to_string()),
             },
             Act::Accept { request } => Command::AnswerRequest { request: *request, accept: true, name: None },
+            Act::Block { blocked: true, .. } if self.calm => return,
+            Act::Block { whom, blocked } => {
+                let Some(contact) = self.contact_of(place, *whom) else { return };
+                Command::SetBlocked { contact, blocked: *blocked }
+            }
+            Act::Remove { whom } => {
+                let Some(contact) = self.contact_of(place, *whom) else { return };
+                self.checks.sever(place, *whom);
+                Command::RemoveContact(contact)
+            }
+            Act::Write { to, .. } if self.checks.is_severed(place, *to) => return,
             Act::Write { to, text, client_id, .. } => {
-                let account = self.nodes[*to].account;
-                let Some(&contact) = self.nodes[place].contacts.get(&account) else {
-                    return self.act_again(place, act);
-                };
+                let Some(contact) = self.contact_of(place, *to) else { return self.act_again(place, act) };
                 self.checks.tries(text);
                 Command::Send { contact, text: text.clone(), reply_to: None, client_id: *client_id }
             }
@@ -175,6 +211,10 @@ impl World {
         let id = RequestId(self.fresh_number());
         self.nodes[place].commands.insert(id, act);
         self.step(place, Input::Command { id, command });
+    }
+
+    fn contact_of(&self, place: Place, whom: Place) -> Option<ContactNumber> {
+        self.nodes[place].contacts.get(&self.nodes[whom].account).copied()
     }
 
     fn refused(&mut self, place: Place, what: &str, why: &str) {
@@ -211,6 +251,18 @@ impl World {
                     let act = Act::Write { to, text, client_id, repeats: repeats - 1 };
                     self.queue.put(self.at_ms + in_ms, Event::Act { node: place, act });
                 }
+            }
+            (Act::Block { whom, blocked }, Reply::Contact(_)) => {
+                self.note(place, || format!("blocks n{whom:02}: {blocked}"));
+            }
+            (Act::Remove { whom }, Reply::Done) => self.note(place, || format!("removes n{whom:02}")),
+            (Act::Block { .. } | Act::Remove { .. }, Reply::Refused(CommandError::NoSuchContact)) => {}
+            (Act::Write { to, .. }, Reply::Refused(CommandError::NoSuchContact))
+                if self.checks.is_severed(place, to) => {}
+            (act, Reply::Refused(CommandError::Blocked | CommandError::DiskFull { .. } | CommandError::OutboxFull)) => {
+                // Nothing was sent: they try again when it may go.
+                self.checks.untries(&act);
+                self.act_again(place, act);
             }
             (act, Reply::Refused(error)) => self.refused(place, &format!("{act:?}"), &error.to_string()),
             (act, reply) => self.refused(place, &format!("{act:?}"), &format!("{reply:?}")),

@@ -18,8 +18,39 @@ pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
 pub enum Span {
     /// Less than an hour, with everything in a hurry.
     Minutes,
-    /// Days, with long silences: bundles are renewed, weeks change, messages are sealed again.
+    /// Days, with silences of hours: weeks change, messages are sealed again.
     Days,
+    /// Weeks, with silences of days: bundles and keys are renewed and erased, messages expire.
+    Weeks,
+}
+
+/// How bad network and disk are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bad {
+    /// Messages lost on a hop, in a hundred.
+    pub loss_percent: u64,
+    /// Longest random delay of a hop, beside its latency.
+    pub jitter_ms: u64,
+    /// Messages that come twice, in a hundred.
+    pub duplicate_percent: u64,
+    /// Reconciliations that break half-way, in a hundred.
+    pub sync_break_percent: u64,
+    /// Commits during which the process dies, in ten thousand.
+    pub commit_crash_per_myriad: u64,
+    /// Longest time of a commit.
+    pub disk_ms: u64,
+}
+
+impl Bad {
+    /// As good as a cable.
+    const NOT: Self = Self {
+        loss_percent: 0,
+        jitter_ms: 10,
+        duplicate_percent: 0,
+        sync_break_percent: 0,
+        commit_crash_per_myriad: 0,
+        disk_ms: 5,
+    };
 }
 
 /// One run, drawn from its seed.
@@ -41,18 +72,8 @@ pub struct Plan {
     pub trouble_ms: u64,
     /// Virtual time after that in which everything must be delivered.
     pub settle_ms: u64,
-    /// Messages lost on a hop, in a hundred.
-    pub loss_percent: u64,
-    /// Mean of a hop's random delay, beside its latency.
-    pub jitter_ms: u64,
-    /// Messages that come twice, in a hundred.
-    pub duplicate_percent: u64,
-    /// Reconciliations that break half-way, in a hundred.
-    pub sync_break_percent: u64,
-    /// Commits during which the process dies, in ten thousand.
-    pub commit_crash_per_myriad: u64,
-    /// Longest time of a commit.
-    pub disk_ms: u64,
+    /// How bad network and disk are meanwhile.
+    pub bad: Bad,
     /// Crashes at any moment, power cuts among them.
     pub crashes: usize,
     /// Times that a node sleeps.
@@ -67,6 +88,18 @@ pub struct Plan {
     pub introductions: usize,
     /// Texts to be sent.
     pub texts: usize,
+    /// Most texts written at one go.
+    pub burst_max: u64,
+    /// Times that the power fails for a part of all machines.
+    pub blackouts: usize,
+    /// Times that somebody stops a node properly.
+    pub stops: usize,
+    /// Times that a disk is nearly full for a while.
+    pub full_disks: usize,
+    /// Contacts that are blocked for a while.
+    pub blocks: usize,
+    /// Contacts that are removed for good.
+    pub removals: usize,
 }
 
 /// 1 July 2026, 00:00 UTC.
@@ -86,40 +119,55 @@ impl Plan {
     /// The run that `seed` and a number of nodes name.
     pub fn of_seed(seed: u64, nodes: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x706c_616e);
-        let span = if nodes < 100 && seed % 3 == 2 { Span::Days } else { Span::Minutes };
+        let span = match seed % 6 {
+            2 if nodes < 100 => Span::Days,
+            5 if nodes < 100 => Span::Weeks,
+            _ => Span::Minutes,
+        };
         let quiet = chance(&mut rng, 10);
         let mut upto = |limit: u64| if quiet { 0 } else { below(&mut rng, limit + 1) };
-        let (loss_percent, jitter_ms, duplicate_percent) = (upto(30), upto(2_000), upto(20));
-        let (sync_break_percent, commit_crash_per_myriad) = (upto(25), upto(60));
-        let (disk_ms, start_ms) = (1 + upto(40), upto(7 * 24) * HOUR_MS + upto(HOUR_MS));
-        let size = nodes as u64;
-        let crowd = size.min(60);
-        let (crashes, sleeps, partitions) = (upto(crowd), upto(crowd / 3), upto(3));
-        let (skewed, hostile) = (upto(crowd / 4), upto(crowd / 10));
-        let minutes = span == Span::Minutes;
-        let trouble_ms = if minutes { (10 + upto(30)) * MINUTE_MS } else { (2 + upto(14)) * DAY_MS };
+        let crowd = (nodes as u64).min(60);
+        let (trouble_ms, away_ms, settle_ms) = match span {
+            Span::Minutes => ((10 + upto(30)) * MINUTE_MS, 5 * MINUTE_MS, 30 * HOUR_MS),
+            Span::Days => ((2 + upto(8)) * DAY_MS, 30 * HOUR_MS, 16 * DAY_MS),
+            Span::Weeks => ((20 + upto(20)) * DAY_MS, 7 * DAY_MS, 30 * DAY_MS),
+        };
+        let bad = Bad {
+            loss_percent: upto(30),
+            jitter_ms: upto(2_000),
+            duplicate_percent: upto(20),
+            sync_break_percent: upto(25),
+            commit_crash_per_myriad: upto(60),
+            disk_ms: 1 + upto(40),
+        };
+        let mut some = |limit: u64| upto(limit) as usize;
+        let (crashes, sleeps, partitions, skewed) = (some(crowd), some(crowd / 3), some(3), some(crowd / 4));
+        let (hostile, blackouts, stops, full_disks) = (some(crowd / 10), some(2), some(crowd / 4), some(2));
+        let (blocks, removals) = (some(3), some(2));
+        let start_unix_ms = BEGINNING_UNIX_MS + upto(7 * 24) * HOUR_MS + upto(HOUR_MS);
         Self {
             seed,
             nodes,
-            hostile: hostile as usize,
+            hostile,
             span,
             parameters: Self::parameters(&mut rng, span, nodes),
-            start_unix_ms: BEGINNING_UNIX_MS + start_ms,
+            start_unix_ms,
             trouble_ms,
-            settle_ms: if minutes { 30 * HOUR_MS } else { 16 * DAY_MS },
-            loss_percent,
-            jitter_ms,
-            duplicate_percent,
-            sync_break_percent,
-            commit_crash_per_myriad,
-            disk_ms,
-            crashes: crashes as usize,
-            sleeps: sleeps as usize,
-            away_ms: if minutes { 5 * MINUTE_MS } else { 30 * HOUR_MS },
-            partitions: partitions as usize,
-            skewed: skewed as usize,
+            settle_ms,
+            bad,
+            crashes,
+            sleeps,
+            away_ms,
+            partitions,
+            skewed,
             introductions: if nodes < 100 { nodes + nodes / 2 } else { nodes / 2 },
-            texts: if nodes < 100 { 4 * nodes } else { nodes },
+            texts: if nodes < 100 { 3 * nodes } else { nodes },
+            burst_max: if seed % 16 == 7 { 280 } else { 6 },
+            blackouts,
+            stops,
+            full_disks,
+            blocks,
+            removals,
         }
     }
 
@@ -130,17 +178,19 @@ impl Plan {
             span: Span::Minutes,
             parameters: NetworkParameters { sync_interval_ms: 5_000, ..NetworkParameters::test("simulated") },
             start_unix_ms: BEGINNING_UNIX_MS + 30 * MINUTE_MS,
-            loss_percent: 0,
-            jitter_ms: 10,
-            duplicate_percent: 0,
-            sync_break_percent: 0,
-            commit_crash_per_myriad: 0,
+            bad: Bad::NOT,
             crashes: 0,
             sleeps: 0,
             partitions: 0,
             skewed: 0,
             introductions: 0,
             texts: 0,
+            burst_max: 1,
+            blackouts: 0,
+            stops: 0,
+            full_disks: 0,
+            blocks: 0,
+            removals: 0,
             ..Self::of_seed(seed, nodes)
         }
     }
@@ -151,6 +201,7 @@ impl Plan {
             Span::Minutes if nodes < 100 => one_of(&[2_000, 5_000, 15_000, 30_000]),
             Span::Minutes => 30_000,
             Span::Days => one_of(&[600_000, 1_200_000, 3_600_000]),
+            Span::Weeks => 3_600_000,
         };
         NetworkParameters {
             hop_delay_ms: one_of(&[0, 400]),

@@ -15,7 +15,6 @@ impl World {
     /// A node pushes a cell to a neighbour.
     pub(super) fn on_push(&mut self, place: Place, id: RequestId, link: LinkId, cell: PushCell) {
         self.counts.pushes += 1;
-        self.check_cell(place, link, &cell);
         let life = self.nodes[place].life;
         self.nodes[place].asked.insert(id, Some(link));
         if self.node_at(link) != Some(place) {
@@ -32,7 +31,7 @@ impl World {
     }
 
     /// What leaves in a cell must be on the disk, stamp and all. The world has every node's onion secret.
-    fn check_cell(&mut self, place: Place, link: LinkId, cell: &PushCell) {
+    pub(super) fn check_cell(&mut self, place: Place, link: LinkId, cell: &PushCell) {
         let Some(peer) = self.place_of(other_end(link)) else { return };
         let mut exit = Exit::new(OnionSecret::from_bytes(self.nodes[peer].onion_secret));
         match exit.open(cell, 0) {

@@ -102,7 +102,7 @@ impl World {
         }
         let Some(peer) = self.place_of(other_end(link)) else { return };
         let Some(Talk { outcome, mut bodies }) = self.reconcile(place, peer, window, watch) else { return };
-        let breaks = !self.calm && chance(&mut self.rng, self.plan.sync_break_percent);
+        let breaks = !self.calm && chance(&mut self.rng, self.plan.bad.sync_break_percent);
         if breaks {
             let kept = below(&mut self.rng, bodies.len() as u64 + 1) as usize;
             bodies.truncate(kept);

@@ -194,7 +194,7 @@ impl World {
     fn converge(&mut self) {
         let patience_ms = match self.plan.span {
             Span::Minutes => 2 * HOUR_MS,
-            Span::Days => 50 * HOUR_MS,
+            Span::Days | Span::Weeks => 50 * HOUR_MS,
         };
         let until_ms = self.at_ms + patience_ms;
         while self.checks.violations.is_empty() {
@@ -264,6 +264,7 @@ impl World {
             Event::Done { node, id, result, .. } => self.on_done(node, id, result),
             Event::Local { node, input, .. } => self.on_local(node, input),
             Event::Dial { node, life } => self.on_dial(node, life),
+            Event::Rotate { node } => self.on_rotate(node),
             Event::Linked { link } => self.on_linked(link),
             Event::Lost { link } => self.on_lost(link),
             Event::Gossip { link, envelope, past_cache } => self.on_gossip(link, envelope, past_cache),
