@@ -11,7 +11,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch};
+use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch, EpochRange};
 use starling_wire::limits::REFUSED_IDS_PER_HOUR_MAX;
 
 use crate::expire;
@@ -97,30 +97,55 @@ pub fn decide(
     }
 }
 
-/// Ids that the keep rule refused or evicted, so that sync does not pull them again. Only of open hours:
-/// a closed hour refuses only when it is full, and a full closed hour is not reconciled at all. At most
-/// [`REFUSED_IDS_PER_HOUR_MAX`] an hour; what is beyond may be pulled in vain.
+/// Refused ids of all hours together, at most: 3 MB.
+pub const REFUSED_IDS_MAX: usize = 16 * REFUSED_IDS_PER_HOUR_MAX;
+
+/// Ids that were refused or evicted, so that sync does not pull them again and again. Of closed hours too:
+/// where one class is full, the other one's mail is still asked for. At most [`REFUSED_IDS_PER_HOUR_MAX`] an
+/// hour and [`REFUSED_IDS_MAX`] in all, those of the oldest hours given up first; what is beyond may be
+/// pulled in vain.
 #[derive(Debug, Clone, Default)]
 pub struct RefusedIds {
     hours: BTreeMap<Epoch, BTreeSet<EnvelopeId>>,
 }
 
 impl RefusedIds {
-    /// Remembers `id` of the hour `epoch`, and forgets all hours that are closed at `now`.
-    pub fn remember(&mut self, epoch: Epoch, id: EnvelopeId, now: Epoch) {
-        let open = expire::open_hours(now);
-        self.hours.retain(|hour, _| open.contains(*hour));
-        if !open.contains(epoch) {
+    /// Remembers `id` of the hour `epoch`.
+    pub fn remember(&mut self, epoch: Epoch, id: EnvelopeId) {
+        if self.hours.get(&epoch).is_some_and(|ids| ids.len() >= REFUSED_IDS_PER_HOUR_MAX || ids.contains(&id)) {
             return;
         }
-        let ids = self.hours.entry(epoch).or_default();
-        if ids.len() < REFUSED_IDS_PER_HOUR_MAX {
-            ids.insert(id);
+        if self.len() >= REFUSED_IDS_MAX {
+            match self.hours.first_key_value() {
+                Some((oldest, _)) if *oldest < epoch => drop(self.hours.pop_first()),
+                _ => return,
+            }
         }
+        self.hours.entry(epoch).or_default().insert(id);
+    }
+
+    /// Forgets all hours before `before`: they expired.
+    pub fn forget_before(&mut self, before: Epoch) {
+        self.hours = self.hours.split_off(&before);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.hours.clear();
+    }
+
+    /// Ids remembered.
+    pub fn len(&self) -> usize {
+        self.hours.values().map(BTreeSet::len).fold(0, usize::saturating_add)
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.hours.is_empty()
     }
 
     /// Those of the hours in `window`, for [`crate::pool::IdSource::refused`].
-    pub fn within(&self, window: starling_wire::envelope::EpochRange) -> Vec<EnvelopeId> {
+    pub fn within(&self, window: EpochRange) -> Vec<EnvelopeId> {
         self.hours.iter().filter(|(hour, _)| window.contains(**hour)).flat_map(|(_, ids)| ids).copied().collect()
     }
 }

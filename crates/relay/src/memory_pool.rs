@@ -148,7 +148,7 @@ impl MemoryPool {
     }
 
     fn is_full(&self, hour: &Hour) -> bool {
-        [Class::Small, Class::Large].into_iter().any(|class| {
+        [Class::Small, Class::Large].into_iter().all(|class| {
             let fill_bytes = hour.shelf(class).bytes(class);
             !budget::has_room(self.budget_bytes(class), fill_bytes, class)
         })
@@ -169,10 +169,10 @@ impl EnvelopePool for MemoryPool {
             Decision::Keep => {}
             Decision::Replace(id) => {
                 self.evict(&EnvelopeKey { id, ..key });
-                self.refused.remember(key.epoch, id, now);
+                self.refused.remember(key.epoch, id);
             }
             Decision::Refuse => {
-                self.refused.remember(key.epoch, key.id, now);
+                self.refused.remember(key.epoch, key.id);
                 return Ok(Inserted::BelowCut);
             }
         }
@@ -211,16 +211,17 @@ impl EnvelopePool for MemoryPool {
 
     fn snapshot(&self, window: EpochRange) -> MemorySnapshot {
         let range = (window.first, TopicId(0))..=(window.last, TopicId(u32::MAX));
+        let mut full_hours: BTreeMap<Epoch, bool> = BTreeMap::new();
         let mut snapshot = MemorySnapshot { refused: self.refused.within(window), ..MemorySnapshot::default() };
         if window.first > window.last {
             return snapshot;
         }
         for (place, hour) in self.hours.range(range) {
-            if HourState::of(place.0, self.last_now) == HourState::Closed && self.is_full(hour) {
-                snapshot.full_hours.push(place.0);
-            }
+            let closed = HourState::of(place.0, self.last_now) == HourState::Closed;
+            *full_hours.entry(place.0).or_insert(closed) &= self.is_full(hour);
             snapshot.hours.insert(*place, Arc::clone(hour));
         }
+        snapshot.full_hours = full_hours.into_iter().filter_map(|(hour, full)| full.then_some(hour)).collect();
         snapshot
     }
 
@@ -229,6 +230,7 @@ impl EnvelopePool for MemoryPool {
     }
 
     fn expire(&mut self, before: Epoch) -> Result<usize, PoolError> {
+        self.refused.forget_before(before);
         let kept = self.hours.split_off(&(before, TopicId(0)));
         let gone = std::mem::replace(&mut self.hours, kept);
         let mut count: usize = 0;

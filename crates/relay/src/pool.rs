@@ -56,13 +56,14 @@ pub trait IdSource {
     /// # Errors
     /// [`PoolError`] when the disk fails.
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError>;
-    /// Ids of the view's hours that the keep rule refused or evicted
-    /// ([`crate::budget::RefusedIds::within`]): sync does not pull them.
+    /// Ids of the view's hours that were refused or evicted ([`crate::budget::RefusedIds::within`]): sync
+    /// does not pull them.
     fn refused(&self) -> Vec<EnvelopeId> {
         Vec::new()
     }
-    /// Closed hours of the view in which the budget of either class is full: whatever a neighbour has more
-    /// there would be refused, so sync does not ask about them (it still answers).
+    /// Closed hours of the view in which the budgets of both classes are full: whatever a neighbour has more
+    /// there would be refused, so sync does not ask about them (it still answers). An hour in which one
+    /// class is full is asked about: the other one's mail must not suffer from it.
     fn full_hours(&self) -> Vec<Epoch> {
         Vec::new()
     }

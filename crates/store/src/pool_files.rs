@@ -119,6 +119,11 @@ impl Shared {
         }
     }
 
+    /// Whether the disk has room for strangers' envelopes.
+    fn has_room_for_strangers(&self) -> bool {
+        disk::free_bytes(&self.directory).is_ok_and(|free_bytes| free_bytes >= self.options.free_bytes_min)
+    }
+
     /// What went wrong, as callers know it.
     fn pool_error(&self, error: io::Error) -> PoolError {
         match error.kind() {

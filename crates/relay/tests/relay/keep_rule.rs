@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use starling_relay::budget::{REFUSED_IDS_MAX, RefusedIds};
 use starling_relay::expire;
 use starling_relay::pool::{EnvelopePool, IdSource, Inserted, MemoryPool};
 use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch, EpochRange};
@@ -111,18 +112,40 @@ fn what_was_refused_or_evicted_is_not_pulled_again() {
 }
 
 #[test]
-fn memory_of_refusals_is_bounded_and_ends_with_the_open_hour() {
+fn memory_of_refusals_is_bounded_and_ends_with_its_hour() {
     let envelopes: Vec<_> = (0..5_000).map(|n| unstamped(Class::Small, NOW, 1, n)).collect();
     let mut pool = filled(&envelopes, NOW);
     assert_eq!(pool.snapshot(everything()).refused().len(), REFUSED_IDS_PER_HOUR_MAX);
     assert_eq!(pool.snapshot(everything()).full_hours(), [], "an open hour is not full");
-    // Two hours later the hour is closed: full, so it is not asked about, and nothing need be remembered.
+    // Two hours later the hour is closed: large mail is asked for still, so small ids stay remembered.
     let later = NOW.plus(2);
+    let view = |pool: &MemoryPool| {
+        let snapshot = pool.snapshot(EpochRange { first: NOW, last: NOW });
+        (snapshot.refused().len(), snapshot.full_hours())
+    };
     for number in 0..64 {
         pool.insert(&stored(&unstamped(Class::Small, later, 1, 9_000 + number)), later).unwrap();
     }
-    let snapshot = pool.snapshot(EpochRange { first: NOW, last: NOW });
-    assert_eq!((snapshot.refused(), snapshot.full_hours()), (vec![], vec![NOW]));
+    assert_eq!(view(&pool), (REFUSED_IDS_PER_HOUR_MAX, vec![]));
+    for number in 0..4 {
+        pool.insert(&stored(&unstamped(Class::Large, NOW, 1, 10_000 + number)), later).unwrap();
+    }
+    assert_eq!(view(&pool), (REFUSED_IDS_PER_HOUR_MAX, vec![NOW]), "both classes are full");
+    pool.expire(NOW.plus(1)).unwrap();
+    assert_eq!(view(&pool), (0, vec![]));
+}
+
+#[test]
+fn a_flood_of_many_hours_is_remembered_of_the_newest() {
+    let id = |hour: u32, n: u32| EnvelopeId(*blake3::hash(&[hour.to_le_bytes(), n.to_le_bytes()].concat()).as_bytes());
+    let mut refused = RefusedIds::default();
+    for hour in 0..20 {
+        (0..5_000).for_each(|n| refused.remember(Epoch(hour), id(hour, n)));
+    }
+    assert_eq!(refused.len(), REFUSED_IDS_MAX);
+    assert_eq!(refused.within(EpochRange { first: Epoch(0), last: Epoch(3) }), []);
+    refused.remember(Epoch(0), id(0, 0));
+    assert_eq!(refused.within(EpochRange { first: Epoch(4), last: Epoch(19) }).len(), REFUSED_IDS_MAX);
 }
 
 #[test]

@@ -175,6 +175,35 @@ fn neither_full_closed_hours_nor_refused_ids_are_pulled() {
     assert_eq!(ids(&empty), ids(&poor));
 }
 
+/// An hour flooded with large envelopes after it was closed, or before, still brings its small ones, and
+/// the flood comes once and not at every session.
+#[test]
+fn a_full_class_does_not_keep_the_other_one_from_coming() {
+    let mut parameters = NetworkParameters::test("sessions");
+    (parameters.budget_small_bytes, parameters.budget_large_bytes) = (65_536, 65_536);
+    let closed = NOW.minus(5);
+    let large: Vec<_> = (0..12).map(|n| unstamped(Class::Large, closed, 1, n)).collect();
+    let mail: Vec<_> = (0..10).map(|n| unstamped(Class::Small, closed, 1, 100 + n)).collect();
+    let mut poor = MemoryPool::new(&parameters);
+    for envelope in &large[..4] {
+        poor.insert(&stored(envelope), NOW).unwrap();
+    }
+    let full = pool_of(large[4..].iter().chain(&mail));
+    let first = pull(&mut poor, &full, &[]);
+    assert_eq!(first.iter().map(|run| run.received.len()).sum::<usize>(), 8 + 10);
+    assert_eq!(ids(&poor), large[..4].iter().chain(&mail).map(Envelope::id).collect());
+    let again = pull(&mut poor, &full, &[]);
+    assert_eq!(again.iter().map(|run| run.received.len()).sum::<usize>(), 0);
+    // With both classes full the hour is left out, whatever else a neighbour has there.
+    let rest: Vec<_> = (0..60).map(|n| unstamped(Class::Small, closed, 1, 200 + n)).collect();
+    for envelope in &rest[..22] {
+        poor.insert(&stored(envelope), NOW).unwrap();
+    }
+    assert_eq!(poor.snapshot(everything()).full_hours(), [closed]);
+    let last = pull(&mut poor, &pool_of(&rest[22..]), &[]);
+    assert_eq!(last.iter().map(|run| run.received.len()).sum::<usize>(), 0);
+}
+
 #[test]
 fn what_the_other_side_lost_meanwhile_is_absent() {
     struct Forgetful<S>(S);

@@ -2,7 +2,7 @@
 //! a file: what is recent is copied, of sealed shelves only their summaries, and their ids are read when
 //! the reconciliation asks.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ pub struct DiskSnapshot {
     recent: Vec<(ShelfKey, Vec<Entry>)>,
     sealed: Vec<(ShelfKey, Arc<SealedIndex>)>,
     pub(crate) refused: Vec<EnvelopeId>,
-    full_hours: BTreeSet<Epoch>,
+    /// Whether all that there is of an hour is full.
+    full_hours: BTreeMap<Epoch, bool>,
 }
 
 impl DiskSnapshot {
@@ -35,11 +36,11 @@ impl DiskSnapshot {
             recent: Vec::new(),
             sealed: Vec::new(),
             refused: Vec::new(),
-            full_hours: BTreeSet::new(),
+            full_hours: BTreeMap::new(),
         }
     }
 
-    /// Adds a shelf; shelves come in order.
+    /// Adds a shelf, and whether its topic's hour has no room for either class; shelves come in order.
     pub(crate) fn add(&mut self, key: ShelfKey, shelf: &Shelf, full: bool) {
         if !shelf.recent.is_empty() {
             self.recent.push((key, shelf.recent.values().map(|recent| recent.entry).collect()));
@@ -47,9 +48,7 @@ impl DiskSnapshot {
         if let Some(index) = &shelf.sealed {
             self.sealed.push((key, Arc::clone(index)));
         }
-        if full {
-            self.full_hours.insert(key.epoch);
-        }
+        *self.full_hours.entry(key.epoch).or_insert(true) &= full;
     }
 
     fn find(&self, key: &EnvelopeKey) -> Result<Option<Entry>, PoolError> {
@@ -103,6 +102,6 @@ impl IdSource for DiskSnapshot {
     }
 
     fn full_hours(&self) -> Vec<Epoch> {
-        self.full_hours.iter().copied().collect()
+        self.full_hours.iter().filter_map(|(hour, full)| full.then_some(*hour)).collect()
     }
 }

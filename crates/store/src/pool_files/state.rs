@@ -9,7 +9,7 @@ use std::sync::Arc;
 use starling_relay::budget::{self, Decision, HourState, Rank, RefusedIds};
 use starling_relay::expire;
 use starling_relay::pool::{Arrival, Inserted, PoolError};
-use starling_wire::envelope::{Envelope, EnvelopeId, EnvelopeKey, Epoch, EpochRange, Tag};
+use starling_wire::envelope::{Class, Envelope, EnvelopeId, EnvelopeKey, Epoch, EpochRange, Tag};
 
 use crate::disk;
 use crate::pool_files::backlog::Backlog;
@@ -32,7 +32,10 @@ pub(crate) struct PoolState {
     backlog: Backlog,
     last_arrival: u64,
     last_now: Epoch,
+    /// By the keep rule.
     refused: RefusedIds,
+    /// For want of room on the disk; forgotten as soon as there is room again.
+    refused_by_disk: RefusedIds,
     bytes: u64,
     floor: Epoch,
     late_max: usize,
@@ -51,6 +54,7 @@ impl PoolState {
             last_arrival: 0,
             last_now: Epoch(0),
             refused: RefusedIds::default(),
+            refused_by_disk: RefusedIds::default(),
             bytes: 0,
             floor,
             late_max,
@@ -145,22 +149,23 @@ impl PoolState {
             Decision::Keep => None,
             Decision::Replace(id) => Some(id),
             Decision::Refuse => {
-                self.refused.remember(key.epoch, key.id, now);
+                self.refused.remember(key.epoch, key.id);
                 return Ok(Inserted::BelowCut);
             }
         };
         let free_bytes = disk::free_bytes(&shared.directory).map_err(|error| shared.pool_error(error))?;
         if free_bytes < shared.options.free_bytes_min {
             // Else every sync would bring it again.
-            self.refused.remember(key.epoch, key.id, now);
+            self.refused_by_disk.remember(key.epoch, key.id);
             return Err(PoolError::DiskFull { free_bytes });
         }
+        self.refused_by_disk.clear();
         if replaced.is_none() && !self.make_room(shared, ShelfKey::of(&key), now)? {
             return Ok(Inserted::BelowCut);
         }
         let number = self.store(shared, envelope, replaced).map_err(|error| shared.pool_error(error))?;
         if let Some(id) = replaced {
-            self.refused.remember(key.epoch, id, now);
+            self.refused.remember(key.epoch, id);
         }
         Ok(Inserted::New(number))
     }
@@ -232,6 +237,8 @@ impl PoolState {
 
     /// Drops all hours before `before`: how many envelopes went.
     pub(crate) fn drop_before(&mut self, directory: &Path, before: Epoch) -> io::Result<usize> {
+        self.refused.forget_before(before);
+        self.refused_by_disk.forget_before(before);
         let kept = self.shelves.split_off(&ShelfKey::first_of(before));
         let gone = std::mem::replace(&mut self.shelves, kept);
         let mut count = 0;
@@ -302,19 +309,30 @@ impl PoolState {
     }
 
     /// Fills `snapshot` with the shelves of `window`.
-    pub(crate) fn fill_snapshot(&self, snapshot: &mut DiskSnapshot, window: EpochRange) {
+    pub(crate) fn fill_snapshot(&mut self, snapshot: &mut DiskSnapshot, window: EpochRange) {
         snapshot.last_arrival = self.last_arrival;
+        // A quiet network brings no insert that would notice the room.
+        if !self.refused_by_disk.is_empty() && snapshot.shared.has_room_for_strangers() {
+            self.refused_by_disk.clear();
+        }
         snapshot.refused = self.refused.within(window);
+        snapshot.refused.extend(self.refused_by_disk.within(window));
         if window.first > window.last {
             return;
         }
         let range = ShelfKey::first_of(window.first)..=ShelfKey::last_of(window.last);
         for (key, shelf) in self.shelves.range(range) {
             let closed = shelf.hour_state(key.epoch, self.last_now) == HourState::Closed;
-            let budget_bytes = snapshot.shared.budget_bytes(key.class);
-            let full = !budget::has_room(budget_bytes, self.fill_bytes(*key), key.class);
-            snapshot.add(*key, shelf, full && closed);
+            snapshot.add(*key, shelf, closed && self.is_full(&snapshot.shared, *key));
         }
+    }
+
+    /// Whether neither class of the topic and hour of `key` has room.
+    fn is_full(&self, shared: &Shared, key: ShelfKey) -> bool {
+        [Class::Small, Class::Large].into_iter().all(|class| {
+            let fill_bytes = self.fill_bytes(ShelfKey { class, ..key });
+            !budget::has_room(shared.budget_bytes(class), fill_bytes, class)
+        })
     }
 
     /// Late envelopes in memory: those of hours that left the gossip window.

@@ -283,6 +283,32 @@ fn a_disk_that_is_nearly_full_takes_nothing_and_loses_nothing() {
 }
 
 #[test]
+fn what_a_full_disk_refused_is_not_asked_for_until_there_is_room() {
+    fn leave_free(pool: &mut DiskPool, free_bytes_min: u64) {
+        Arc::get_mut(&mut pool.shared).unwrap().options.free_bytes_min = free_bytes_min;
+    }
+    fn refuse(pool: &mut DiskPool, checked: &[Checked]) -> BTreeSet<EnvelopeId> {
+        leave_free(pool, u64::MAX);
+        for checked in checked {
+            assert!(matches!(pool.insert(checked, NOW), Err(PoolError::DiskFull { .. })));
+        }
+        pool.snapshot(everything()).refused().into_iter().collect()
+    }
+    let fixture = Fixture::new();
+    let mut pool = fixture.open();
+    let envelopes = [small(NOW, 1), small(NOW.minus(5), 2), small(NOW.minus(300), 3)];
+    let all: BTreeSet<EnvelopeId> = envelopes.iter().map(|checked| checked.envelope().id()).collect();
+    assert_eq!(refuse(&mut pool, &envelopes), all, "of closed hours too");
+    leave_free(&mut pool, 0);
+    assert_eq!(pool.snapshot(everything()).refused(), [], "the next sync asks again");
+    assert_eq!(refuse(&mut pool, &envelopes), all);
+    leave_free(&mut pool, 0);
+    assert!(matches!(pool.insert(&small(NOW, 4), NOW).unwrap(), Inserted::New(_)));
+    leave_free(&mut pool, u64::MAX);
+    assert_eq!(pool.snapshot(everything()).refused(), [], "an insert that found room asks again");
+}
+
+#[test]
 fn more_shelves_than_open_files_are_written_in_turn() {
     let fixture = Fixture::new();
     let mut pool = fixture.open();
@@ -323,6 +349,12 @@ fn full_closed_hours_are_named() {
         pool.insert(&small(NOW, seed), NOW).unwrap();
     }
     assert_eq!(pool.fill_bytes(TOPIC, NOW.minus(2), Class::Small), 65_536);
+    assert_eq!(pool.snapshot(everything()).full_hours(), [], "there is room for large ones");
+    assert_eq!(pool.snapshot(everything()).refused().len(), 2 * 8);
+    for seed in 0..5 {
+        pool.insert(&envelope(Class::Large, NOW.minus(2), 1, seed), NOW).unwrap();
+        pool.insert(&envelope(Class::Large, NOW, 1, seed), NOW).unwrap();
+    }
     assert_eq!(pool.snapshot(everything()).full_hours(), [NOW.minus(2)]);
     pool.keeper().tend(NOW).unwrap();
     assert_eq!(pool.snapshot(everything()).full_hours(), [NOW.minus(2)]);
