@@ -282,15 +282,23 @@ impl<P: EnvelopePool> Messenger<P> {
             if let Ok(opened) = entry.session.open(position, &parts(envelope), unix_ms) {
                 self.take_opened(slot, opened, rng);
             }
-        } else if let Some(&contact) = self.bundle_tags.get(&envelope.tag()) {
-            self.try_bundle(contact, envelope);
+        } else if let Some(contacts) = self.bundle_tags.get(&envelope.tag()) {
+            let contacts: Vec<ContactNumber> = contacts.iter().copied().collect();
+            self.try_bundle(&contacts, envelope);
         }
     }
 
-    fn try_bundle(&mut self, contact: ContactNumber, envelope: &Envelope) {
-        let tries = self.inbox.bundle_tries.entry(envelope.tag()).or_default();
-        if *tries < BUNDLE_TRIES_MAX && !self.take_bundle(contact, envelope) {
-            *self.inbox.bundle_tries.entry(envelope.tag()).or_default() += 1;
+    fn try_bundle(&mut self, contacts: &[ContactNumber], envelope: &Envelope) {
+        let tries = self.inbox.bundle_tries.get(&envelope.tag()).copied().unwrap_or_default();
+        if tries >= BUNDLE_TRIES_MAX {
+            return;
+        }
+        let mut taken = false;
+        for &contact in contacts {
+            taken |= self.take_bundle(contact, envelope);
+        }
+        if !taken {
+            self.inbox.bundle_tries.insert(envelope.tag(), tries + 1);
         }
     }
 

@@ -81,8 +81,8 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) outbox: Outbox,
     pub(crate) bundle_post: Option<Post>,
     pub(crate) inbox: Inbox,
-    /// Tags under which contacts' bundles are found.
-    pub(crate) bundle_tags: BTreeMap<Tag, ContactNumber>,
+    /// Tags under which contacts' bundles are found. Several contacts may claim one address: none shuts another out.
+    pub(crate) bundle_tags: BTreeMap<Tag, BTreeSet<ContactNumber>>,
     pub(crate) seen: Seen,
     pub(crate) receipts: Receipts,
     /// Contacts whose acknowledgements are to leave now.

@@ -17,6 +17,9 @@ use crate::view::Event;
 
 /// Time between two looks at the wall clock; also the longest time that the cursor in the vault lags behind.
 const UPKEEP_MS: u64 = 60_000;
+/// Contacts whose bundles are looked for under one tag. An address belongs to one of them; a second is an error or
+/// a lie in a card.
+const CLAIMS_PER_TAG_MAX: usize = 16;
 /// Key pairs for envelopes made ahead.
 const EPHEMERALS_AHEAD: usize = 16;
 
@@ -163,7 +166,10 @@ impl<P: EnvelopePool> Messenger<P> {
         let Some(address) = contact.address else { return };
         for week in weeks_to_read(self.epoch().0) {
             let tag = Tag(bundle_tag(&address, week).0);
-            self.bundle_tags.insert(tag, number);
+            let claims = self.bundle_tags.entry(tag).or_default();
+            if claims.len() < CLAIMS_PER_TAG_MAX {
+                claims.insert(number);
+            }
             self.inbox.look_up([tag]);
         }
         self.wake_inbox(rng);
@@ -171,7 +177,10 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Watches no bundle tags of a contact.
     pub(crate) fn unwatch_bundles(&mut self, number: ContactNumber) {
-        self.bundle_tags.retain(|_, &mut of| of != number);
+        self.bundle_tags.retain(|_, claims| {
+            claims.remove(&number);
+            !claims.is_empty()
+        });
     }
 
     /// Gives the present bundle envelope up, so that a new one is sealed.

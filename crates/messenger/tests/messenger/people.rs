@@ -241,3 +241,23 @@ fn what_a_blocked_contact_writes_first_is_heard_once_they_are_unblocked() {
     assert_eq!(net.received(0), ["hello?"]);
     assert!(net.delivered(1, message));
 }
+
+#[test]
+fn whoever_claims_another_contact_s_address_does_not_shut_them_out() {
+    let mut net = Net::new(4);
+    net.link_all();
+    net.run(1_000);
+    let real = net.address(1);
+    let mut liar = net.address(2);
+    liar.address = real.address;
+    let bob = net.add(0, real).unwrap();
+    net.add(0, liar).unwrap();
+    let message = net.send(0, bob, "for you");
+    net.run(5_000);
+    assert_eq!(net.received(1).len() + requests(&mut net, 1).len(), 1, "it came, to a box or a contact");
+    assert!(!net.delivered(0, message), "nobody accepted yet");
+    let number = requests(&mut net, 1)[0].number;
+    net.command(1, Command::AnswerRequest { request: number, accept: true, name: None });
+    net.run(5_000);
+    assert!(net.delivered(0, message));
+}
