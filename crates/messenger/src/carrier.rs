@@ -29,6 +29,8 @@ const UNPUBLISHED_MAX: usize = 256;
 const RETURNS_MAX: usize = 1_024;
 /// Own envelopes whose presence at a neighbour is asked in one sync.
 const WATCHED_IDS_MAX: usize = 1_024;
+/// Links that ended whose quotas are kept.
+const QUOTAS_KEPT_MAX: usize = 256;
 /// Links that are held at a time; the network layer holds far fewer.
 const LINKS_MAX: usize = 256;
 
@@ -64,6 +66,8 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct Carrier {
     pub(crate) links: BTreeMap<LinkId, Link>,
+    /// Quotas, inbound and outgoing, of links that ended: one that flaps finds its own again, not a full one.
+    quotas: BTreeMap<LinkId, (PushQuota, PushQuota)>,
     pub(crate) plan: SyncPlan,
     exit: Exit,
     /// Cells whose envelope is in admission.
@@ -91,6 +95,7 @@ impl Carrier {
     pub(crate) fn new(onion_secret: [u8; 32], lifetime_hours: u32, now: Now) -> Self {
         Self {
             links: BTreeMap::new(),
+            quotas: BTreeMap::new(),
             plan: SyncPlan::new(lifetime_hours, now),
             exit: Exit::new(OnionSecret::from_bytes(onion_secret)),
             admitting: BTreeMap::new(),
@@ -128,6 +133,15 @@ impl Carrier {
     /// The pool failed; people are told with the next pass of the inbox.
     pub(crate) fn note_pool_failure(&mut self) {
         self.pool_failed = true;
+    }
+
+    /// Keeps what a link had used up, for when it comes back.
+    fn keep_quotas(&mut self, link: LinkId, gone: Link) {
+        if self.quotas.len() >= QUOTAS_KEPT_MAX {
+            // The lowest is the oldest connection.
+            self.quotas.pop_first();
+        }
+        self.quotas.insert(link, (gone.quota, gone.outgoing));
     }
 
     fn publishing(&self) -> usize {
@@ -287,8 +301,11 @@ impl<P: EnvelopePool> Messenger<P> {
             return;
         }
         let (now, epoch) = (self.now, self.epoch());
-        let quota = PushQuota::new(now.monotonic_ms);
-        self.carrier.links.insert(link, Link { onion_key, outgoing: quota.clone(), quota });
+        let full = || PushQuota::new(now.monotonic_ms);
+        let held = self.carrier.links.remove(&link).map(|held| (held.quota, held.outgoing));
+        let known = held.or_else(|| self.carrier.quotas.remove(&link));
+        let (quota, outgoing) = known.unwrap_or_else(|| (full(), full()));
+        self.carrier.links.insert(link, Link { onion_key, quota, outgoing });
         self.carrier.plan.link_up(link, now);
         self.set_timer_in(Timer::FirstSync(link), FIRST_SYNC_DELAY_MS);
         let interval_ms = u64::from(self.parameters.sync_interval_ms);
@@ -302,7 +319,9 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// A link is gone.
     pub(crate) fn carrier_link_down(&mut self, link: LinkId) {
-        self.carrier.links.remove(&link);
+        if let Some(gone) = self.carrier.links.remove(&link) {
+            self.carrier.keep_quotas(link, gone);
+        }
         self.carrier.plan.link_down(link, self.now);
         self.timers.cancel(Timer::FirstSync(link));
         self.timers.cancel(Timer::SyncDeadline(link));
@@ -373,3 +392,50 @@ impl<P: EnvelopePool> Messenger<P> {
 
 /// Time after a broken sync before another is started.
 const SYNC_AGAIN_MS: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use starling_relay::pool::MemoryPool;
+    use starling_relay::push;
+    use starling_wire::network::NetworkParameters;
+
+    use super::*;
+    use crate::messenger::Setup;
+    use crate::turn::{AddressGroup, Input};
+
+    const LINK: LinkId = LinkId(7);
+    const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ms: 5_000 };
+
+    fn link_up() -> Input {
+        let group = AddressGroup { narrow: 1, wide: 1 };
+        Input::LinkUp { link: LINK, group, outbound: false, onion_key: [9; 32], clock_offset_ms: 0 }
+    }
+
+    #[test]
+    fn a_link_that_flaps_does_not_renew_its_quota() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let parameters = NetworkParameters::test("memory");
+        let onion_key = OnionSecret::from_bytes([1; 32]).public_key();
+        let pool = MemoryPool::new(&parameters);
+        let setup = Setup { parameters, onion_secret: [1; 32], name: String::new() };
+        let (mut messenger, _) = Messenger::create(setup, pool, NOW, &mut rng);
+        let mut taken = |messenger: &mut Messenger<MemoryPool>, ticket| {
+            let cell = push::seal(&ExitPlaintext::Drop, Class::Small, &onion_key, &mut rng).unwrap();
+            let input = Input::Cell { link: LINK, ticket: PushTicket(ticket), cell };
+            let turn = messenger.step(input, NOW, &mut rng);
+            turn.outputs.iter().any(|output| matches!(output, Output::CellAnswer { taken: true, .. }))
+        };
+        let mut other = ChaCha20Rng::seed_from_u64(2);
+        messenger.step(link_up(), NOW, &mut other);
+        let used_up = (0..1_000).find(|&ticket| !taken(&mut messenger, ticket));
+        assert!(used_up.is_some_and(|cells| cells > 10), "{used_up:?}");
+        // Told up again, or down and up.
+        messenger.step(link_up(), NOW, &mut other);
+        assert!(!taken(&mut messenger, 1_001));
+        messenger.step(Input::LinkDown { link: LINK }, NOW, &mut other);
+        messenger.step(link_up(), NOW, &mut other);
+        assert!(!taken(&mut messenger, 1_002));
+    }
+}

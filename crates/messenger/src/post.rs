@@ -163,6 +163,11 @@ impl Post {
         self.way.in_flight.map(|(request, _)| request)
     }
 
+    /// The neighbour from which an answer is awaited.
+    pub(crate) fn in_flight_over(&self) -> Option<LinkId> {
+        self.way.in_flight.map(|(_, link)| link)
+    }
+
     /// Chooses a neighbour not tried in this round; when all were, a new round begins with any but the last.
     pub(crate) fn choose_link(&mut self, held: &[LinkId], rng: &mut impl CryptoRng) -> Option<LinkId> {
         let untried: Vec<LinkId> = held.iter().copied().filter(|link| !self.way.tried.contains(link)).collect();

@@ -1,6 +1,8 @@
 //! From a stamped envelope to a delivered one: pushed through a neighbour, seen again, kept by neighbours,
 //! confirmed by the recipient's device; or sealed again, or given up. SPEC: B9, B14.
 
+use std::collections::BTreeMap;
+
 use rand_core::CryptoRng;
 use starling_relay::pool::EnvelopePool;
 use starling_relay::push;
@@ -17,6 +19,8 @@ use crate::view::{DeliveryStage, QueuedReason, TraceStep};
 
 /// Pushes that wait for their answer at a time.
 const PUSHES_AT_ONCE_MAX: usize = 64;
+/// Pushes that wait for the answer of one neighbour: it takes 16 streams at a time, and refuses more.
+const PUSHES_PER_LINK_MAX: usize = 12;
 /// A push without an answer counts as timed out after this many times the network's own time-out.
 const PUSH_LOST_FACTOR: u64 = 4;
 /// Time between two looks whether what waits for its turn may be pushed.
@@ -69,7 +73,12 @@ impl<P: EnvelopePool> Messenger<P> {
             return Vec::new();
         }
         let monotonic_ms = self.now.monotonic_ms;
-        let open = self.carrier.links.iter().filter(|(_, link)| link.takes_push(monotonic_ms));
+        let mut in_flight: BTreeMap<LinkId, usize> = BTreeMap::new();
+        for link in self.pushes.values().filter_map(|&id| self.post(id)?.in_flight_over()) {
+            *in_flight.entry(link).or_default() += 1;
+        }
+        let is_free = |link: &LinkId| in_flight.get(link).is_none_or(|&pushes| pushes < PUSHES_PER_LINK_MAX);
+        let open = self.carrier.links.iter().filter(|(link, state)| is_free(link) && state.takes_push(monotonic_ms));
         open.map(|(&link, _)| link).collect()
     }
 
@@ -130,7 +139,8 @@ impl<P: EnvelopePool> Messenger<P> {
         let resend_ms = self.parameters.resend_ms;
         self.timers.cancel(Timer::Push(id));
         let Some(post) = self.post(id) else { return };
-        let (another, interval_ms) = (post.has_untried(&held), post.interval_ms(resend_ms));
+        // Not one that takes nothing now: it would be passed over, and the others asked again in a loop.
+        let (another, interval_ms) = (post.has_untried(&self.links_to_push()), post.interval_ms(resend_ms));
         if !taken && another {
             self.push(id, rng);
         } else if held.is_empty() {
@@ -354,5 +364,56 @@ impl<P: EnvelopePool> Messenger<P> {
             }
             None => self.drop_item(number),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use starling_relay::pool::MemoryPool;
+    use starling_relay::push::OnionSecret;
+    use starling_wire::network::NetworkParameters;
+
+    use super::*;
+    use crate::messenger::Setup;
+    use crate::turn::{AddressGroup, Input, Now};
+
+    const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ms: 5_000 };
+
+    #[test]
+    fn a_neighbour_that_refuses_is_not_asked_in_a_loop_while_another_s_quota_is_used_up() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let parameters = NetworkParameters::test("memory");
+        let pool = MemoryPool::new(&parameters);
+        let setup = Setup { parameters, onion_secret: [1; 32], name: String::new() };
+        let (mut messenger, _) = Messenger::create(setup, pool, NOW, &mut rng);
+        let onion_key = OnionSecret::from_bytes([2; 32]).public_key();
+        let mut outputs = Vec::new();
+        for link in [LinkId(1), LinkId(2)] {
+            let group = AddressGroup { narrow: link.0, wide: link.0 };
+            let input = Input::LinkUp { link, group, outbound: true, onion_key, clock_offset_ms: 0 };
+            outputs.extend(messenger.step(input, NOW, &mut rng).outputs);
+        }
+        let empty = messenger.carrier.links.get_mut(&LinkId(1)).unwrap();
+        (0..10_000).for_each(|_| empty.count_push(NOW.monotonic_ms));
+        let mut pushes = 0;
+        while let Some(output) = outputs.pop() {
+            let input = match output {
+                Output::Compute { id, job } => {
+                    Input::Computed { id, result: job.run(&AtomicBool::new(false), &mut rng) }
+                }
+                Output::Push { id, .. } => {
+                    pushes += 1;
+                    assert!(pushes < 10, "refused and asked again at once");
+                    Input::Done { id, result: Err(Refusal::Refused) }
+                }
+                _ => continue,
+            };
+            outputs.extend(messenger.step(input, NOW, &mut rng).outputs);
+        }
+        assert_eq!(pushes, 1, "the own bundle, once");
     }
 }

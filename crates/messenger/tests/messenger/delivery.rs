@@ -332,3 +332,20 @@ fn a_pool_that_cannot_be_read_for_a_while_hides_no_message() {
     });
     assert_eq!(warnings.collect::<Vec<_>>(), [true, false]);
 }
+
+#[test]
+fn a_silent_neighbour_has_no_more_pushes_to_answer_than_it_takes_streams() {
+    let mut net = Net::new(3);
+    net.link_all();
+    net.run(1_000);
+    let (bob, _) = net.friends(0, 1);
+    net.cut(0, 1);
+    net.nodes[2].refuses_cells = true;
+    let before = net.nodes[0].pushes.len();
+    let messages: Vec<_> = (0..40).map(|count| net.send(0, bob, &format!("{count}"))).collect();
+    net.run(u64::from(net.parameters.push_timeout_ms) - 100);
+    assert_eq!(net.nodes[0].pushes.len() - before, 12);
+    net.nodes[2].refuses_cells = false;
+    net.run(120_000);
+    assert!(messages.into_iter().all(|message| net.delivered(0, message)));
+}
