@@ -180,6 +180,8 @@ impl<P: EnvelopePool> Messenger<P> {
         if newer {
             contact.pinned = Some(pinned);
         }
+        // Their handshake made a session: no later one of ours names the key of their invite.
+        contact.one_time_key = None;
         self.mark(Dirty::Contact(number));
     }
 

@@ -27,6 +27,10 @@ use crate::view::{Event, QueuedReason, TraceStep};
 
 /// Stamped envelopes that wait for their turn to be pushed, beyond which nothing more is sealed.
 const PUSH_QUEUE_MAX: usize = 64;
+/// How long the one-time key of an invite that was used here is named in a handshake: the inviter keeps it for 28 days
+/// after the invite's expiry, which was not before we used it. A handshake that names an erased key is lost; one
+/// that names none comes as a request.
+const ONE_TIME_KEY_NAMED_MS: u64 = 27 * 24 * 3_600_000;
 /// Stamps asked for at a time.
 pub(crate) const STAMPS_AT_ONCE_MAX: usize = 8;
 
@@ -185,8 +189,11 @@ impl<P: EnvelopePool> Messenger<P> {
         let (hour, unix_ms) = (self.epoch().0, self.now.unix_ms);
         let contact = self.contacts.get_mut(number)?;
         let bundle = contact.bundle.as_ref().filter(|bundle| bundle.is_usable(hour))?;
-        // A one-time key serves one handshake, whether that arrives or not.
-        let one_time = contact.one_time_key.take();
+        // A one-time key serves one handshake, whether that arrives or not; one that may be erased by now, none.
+        if contact.added_unix_ms.saturating_add(ONE_TIME_KEY_NAMED_MS) <= unix_ms {
+            contact.one_time_key = None;
+        }
+        let one_time = contact.one_time_key;
         let named = one_time.as_ref().map(|(id, public)| (*id, public));
         let made = initiate(&self.identity, bundle, named, generation, &self.network.0, unix_ms, rng);
         contact.handshake_unix_ms = Some(unix_ms);
@@ -195,6 +202,7 @@ impl<P: EnvelopePool> Messenger<P> {
             self.mark(Dirty::Contact(number));
             return None;
         };
+        contact.one_time_key = None;
         let id = session.id();
         let slot = self.sessions.insert(session, Owner::Contact(number));
         // Nobody can have written on it yet: nothing to look up.
