@@ -22,3 +22,4 @@ pub mod pool;
 pub mod push;
 pub mod stamp;
 pub mod sync;
+mod tag_matches;

@@ -13,7 +13,7 @@ use starling_wire::network::NetworkParameters;
 use crate::admit::Checked;
 use crate::budget::{self, Decision, HourState, Rank, RefusedIds};
 use crate::expire;
-use crate::pool::{Arrival, EnvelopePool, IdSource, Inserted, PoolError};
+use crate::pool::{Arrival, EnvelopePool, FOUND_PER_TAG_MAX, IdSource, Inserted, PoolError, TagMatches};
 
 #[derive(Debug, Clone)]
 struct Stored {
@@ -180,11 +180,15 @@ impl EnvelopePool for MemoryPool {
     }
 
     fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError> {
-        let numbers = tags.iter().flat_map(|tag| self.tags.range((*tag, 0)..=(*tag, u64::MAX)));
-        let arrivals = numbers.filter_map(|(_, number)| self.arrivals.get(number));
-        let found = arrivals.filter(|arrival| arrival.key.epoch >= from).filter_map(|arrival| {
-            find(&self.hours, &arrival.key).map(|stored| (arrival.number, stored.envelope.clone()))
-        });
+        let mut matches = TagMatches::default();
+        for tag in tags {
+            let numbers = self.tags.range((*tag, 0)..=(*tag, u64::MAX));
+            let arrivals = numbers.filter_map(|(_, number)| self.arrivals.get(number));
+            let wanted = arrivals.filter(|arrival| arrival.key.epoch >= from).take(FOUND_PER_TAG_MAX);
+            wanted.for_each(|arrival| matches.add(*tag, arrival.number, arrival.key));
+        }
+        let chosen = matches.into_chosen().into_iter();
+        let found = chosen.filter_map(|(number, key)| Some((number, find(&self.hours, &key)?.envelope.clone())));
         Ok(found.collect())
     }
 

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::admit::Checked;
 pub use crate::memory_pool::{MemoryPool, MemorySnapshot};
+pub use crate::tag_matches::{FOUND_PER_CALL_MAX, FOUND_PER_TAG_MAX, TagMatches};
 
 /// What became of an envelope that was offered to the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +81,16 @@ pub trait EnvelopePool {
     /// [`PoolError`] when the disk is full or fails.
     fn insert(&mut self, envelope: &Checked, now: Epoch) -> Result<Inserted, PoolError>;
 
-    /// All envelopes under any of `tags`, from epoch `from` on.
+    /// Envelopes under any of `tags`, from epoch `from` on, with their arrival numbers, in the order of
+    /// arrival: at most the first [`FOUND_PER_TAG_MAX`] of each tag and [`FOUND_PER_CALL_MAX`] in all
+    /// ([`TagMatches::into_chosen`]), because a stranger who knows a tag can put any number under it. A call
+    /// that gives [`FOUND_PER_CALL_MAX`] may have left some out: ask again with fewer tags. No more than
+    /// [`FOUND_PER_CALL_MAX`] / [`FOUND_PER_TAG_MAX`] tags never leave out a tag.
+    ///
+    /// What lies in a file that cannot be read is not found, and does not keep the rest from being found.
     ///
     /// # Errors
-    /// [`PoolError`] when the disk fails.
+    /// [`PoolError`] when the disk fails for now, and another call may succeed.
     fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError>;
 
     /// One envelope, its hash checked again: never garbage.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use starling_relay::budget::{REFUSED_IDS_MAX, RefusedIds};
 use starling_relay::expire;
-use starling_relay::pool::{EnvelopePool, IdSource, Inserted, MemoryPool};
-use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch, EpochRange};
+use starling_relay::pool::{EnvelopePool, FOUND_PER_CALL_MAX, FOUND_PER_TAG_MAX, IdSource, Inserted, MemoryPool};
+use starling_wire::envelope::{Class, Envelope, EnvelopeId, Epoch, EpochRange, Tag};
 use starling_wire::limits::REFUSED_IDS_PER_HOUR_MAX;
 use starling_wire::network::NetworkParameters;
 
-use crate::support::{NOW, TOPIC, everything, ids, stored, unstamped};
+use crate::support::{NOW, TOPIC, everything, ids, stored, under_tag, unstamped};
 
 /// Room for 32 small and 4 large envelopes an hour.
 fn small_budget() -> NetworkParameters {
@@ -180,6 +180,30 @@ fn expiry_drops_whole_hours_and_every_trace_of_them() {
     assert_eq!(pool.fill_bytes(TOPIC, NOW.minus(3), Class::Small), 0);
     // What a neighbour still reconciles with us is never what we dropped.
     assert!(pool.horizon(later) > NOW.minus(3));
+}
+
+#[test]
+fn a_crowded_tag_gives_what_came_first_and_does_not_push_out_others() {
+    let mut pool = MemoryPool::new(&NetworkParameters::test("tags"));
+    let mut insert = |tag: Tag, number: u64| {
+        let envelope = under_tag(tag, NOW, number);
+        assert!(matches!(pool.insert(&stored(&envelope), NOW).unwrap(), Inserted::New(_)));
+        envelope.id()
+    };
+    let crowded: Vec<Tag> = (0..20).map(|n| Tag([n; 16])).collect();
+    let flood: Vec<EnvelopeId> = (0..1_400).map(|n| insert(crowded[n as usize % 20], n)).collect();
+    let mail: BTreeSet<EnvelopeId> = (0..9).map(|n| insert(Tag([100 + n; 16]), 2_000 + u64::from(n))).collect();
+    let find = |tags: &[Tag]| -> Vec<EnvelopeId> {
+        let found = pool.find_tags(&tags.iter().copied().collect(), NOW).unwrap();
+        assert!(found.is_sorted_by(|a, b| a.0 < b.0), "in the order of arrival");
+        found.into_iter().map(|(_, envelope)| envelope.id()).collect()
+    };
+    let of_first_tag: Vec<EnvelopeId> = flood.iter().step_by(20).take(FOUND_PER_TAG_MAX).copied().collect();
+    assert_eq!(find(&crowded[..1]), of_first_tag);
+    let watched: Vec<Tag> = crowded.iter().copied().chain((0..9).map(|n| Tag([100 + n; 16]))).collect();
+    let all = find(&watched);
+    assert_eq!(all.len(), FOUND_PER_CALL_MAX);
+    assert!(mail.is_subset(&all.into_iter().collect()));
 }
 
 #[test]

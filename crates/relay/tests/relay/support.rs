@@ -26,6 +26,12 @@ pub(crate) fn noise(number: u64, count: usize) -> Vec<u8> {
     bytes
 }
 
+/// An envelope as [`unstamped`] makes it, under `tag`.
+pub(crate) fn under_tag(tag: Tag, epoch: Epoch, number: u64) -> Envelope {
+    let head = Head { tag, ..head(Class::Small, epoch, number) };
+    Envelope::assemble(&head, &[0; STAMP_BYTES], 1, &noise(!number, Class::Small.body_bytes())).unwrap()
+}
+
 fn head(class: Class, epoch: Epoch, number: u64) -> Head {
     let bytes = noise(number, 48);
     let (tag, ephemeral) = bytes.split_at(16);
