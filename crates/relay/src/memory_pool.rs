@@ -257,8 +257,22 @@ pub struct MemorySnapshot {
 
 impl IdSource for MemorySnapshot {
     fn keys(&self) -> Vec<EnvelopeKey> {
-        let shelves = self.hours.values().flat_map(|hour| [&hour.small, &hour.large]);
+        self.keys_within(EpochRange { first: Epoch(0), last: Epoch(u32::MAX) })
+    }
+
+    fn keys_within(&self, window: EpochRange) -> Vec<EnvelopeKey> {
+        let hours = self.hours.iter().filter(|((epoch, _), _)| window.contains(*epoch));
+        let shelves = hours.flat_map(|(_, hour)| [&hour.small, &hour.large]);
         shelves.flat_map(|shelf| shelf.envelopes.values()).map(|stored| stored.envelope.key()).collect()
+    }
+
+    fn counts(&self) -> Option<BTreeMap<Epoch, usize>> {
+        let mut counts: BTreeMap<Epoch, usize> = BTreeMap::new();
+        for ((epoch, _), hour) in &self.hours {
+            let count = counts.entry(*epoch).or_default();
+            *count = count.saturating_add(hour.small.envelopes.len()).saturating_add(hour.large.envelopes.len());
+        }
+        Some(counts)
     }
 
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {

@@ -3,7 +3,7 @@
 //! Two pools exist: files on a disk (crate `store`) and the one in memory that the simulator uses.
 //! Both ask [`crate::budget`] which envelope stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use starling_wire::envelope::{Class, Envelope, EnvelopeId, EnvelopeKey, Epoch, EpochRange, Tag, TopicId};
 use thiserror::Error;
@@ -52,6 +52,17 @@ pub struct Arrival {
 pub trait IdSource {
     /// Keys of all envelopes in the view, in no promised order.
     fn keys(&self) -> Vec<EnvelopeKey>;
+    /// Those of [`IdSource::keys`] that lie in `window`.
+    fn keys_within(&self, window: EpochRange) -> Vec<EnvelopeKey> {
+        let mut keys = self.keys();
+        keys.retain(|key| window.contains(key.epoch));
+        keys
+    }
+    /// Envelopes of the view by epoch, if that is known without reading any key: a session then narrows its
+    /// window before it loads what it will not use. Hours without envelopes may be left out.
+    fn counts(&self) -> Option<BTreeMap<Epoch, usize>> {
+        None
+    }
     /// One of them; `None` when it has gone since.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use starling_wire::limits::{SYNC_MESSAGE_BYTES_MAX, SYNC_PULL_MAX, SYNC_ROUNDS_M
 use starling_wire::sync_frame::{Body, ByeReason, SessionSalt, SyncFrame, SyncHello, SyncId};
 
 use super::negentropy::{self, Excluded, Query, Step};
-use super::session::{Action, Catalogue, Line, NOTHING_IN_COMMON, Outcome, common_hours, long_id, narrow, short_id};
+use super::session::{Action, Catalogue, Line, NOTHING_IN_COMMON, Outcome, common_hours, load, long_id, short_id};
 use crate::penalty::Fault;
 use crate::pool::IdSource;
 
@@ -59,8 +59,8 @@ pub(super) struct Initiator {
 
 impl Initiator {
     pub(super) fn new(snapshot: &impl IdSource, mut hello: SyncHello, watch: BTreeSet<EnvelopeId>) -> Self {
-        let keys = snapshot.keys();
-        hello.window = narrow(&keys, hello.window);
+        let (window, keys) = load(snapshot, hello.window);
+        hello.window = window;
         let mut line = Line::default();
         line.send(SyncFrame::Hello(hello));
         Self {

@@ -11,7 +11,7 @@ use starling_wire::limits::{SYNC_BODIES_BYTES_MAX, SYNC_MESSAGE_BYTES_MAX, SYNC_
 use starling_wire::sync_frame::{Body, ByeReason, SessionSalt, SyncFrame, SyncHello, SyncId};
 
 use super::negentropy;
-use super::session::{Action, Catalogue, Line, NOTHING_IN_COMMON, Outcome, common_hours, narrow, short_id};
+use super::session::{Action, Catalogue, Line, NOTHING_IN_COMMON, Outcome, common_hours, load, short_id};
 use crate::penalty::Fault;
 use crate::pool::{IdSource, PoolError};
 
@@ -40,10 +40,10 @@ impl<S: IdSource> Responder<S> {
     pub(super) fn new(snapshot: S, theirs: &SyncHello, mut hello: SyncHello) -> Self {
         let mut line = Line::default();
         line.count(&SyncFrame::Hello(*theirs));
-        let keys = snapshot.keys();
-        let window = common_hours(theirs, &hello).map(|hours| narrow(&keys, hours));
+        let loaded = common_hours(theirs, &hello).map(|hours| load(&snapshot, hours));
+        let window = loaded.as_ref().map(|(window, _)| *window);
         let mut catalogue = Catalogue::default();
-        if let Some(window) = window {
+        if let Some((window, keys)) = loaded {
             hello.window = window;
             let salt = SessionSalt::derive(&theirs.salt, &hello.salt);
             catalogue = Catalogue::new(keys, window, &salt);

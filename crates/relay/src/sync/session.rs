@@ -228,16 +228,28 @@ pub(super) fn short_id(long: &[u8; 32]) -> SyncId {
     SyncId(long.first_chunk().copied().unwrap_or_default())
 }
 
-/// The newest hours of `window` in which `keys` has at most [`ITEMS_MAX`] envelopes, but at least the newest
-/// hour that has any: that one is bounded by the network's budget.
-pub(super) fn narrow(keys: &[EnvelopeKey], window: EpochRange) -> EpochRange {
+/// The newest hours of `window` in which `snapshot` has at most [`ITEMS_MAX`] envelopes, but at least the
+/// newest hour that has any (that one is bounded by the network's budget), and the keys of these. A hello is
+/// 41 bytes and costs its sender nothing, so keys that the session will not hold are not loaded for it.
+pub(super) fn load(snapshot: &impl IdSource, window: EpochRange) -> (EpochRange, Vec<EnvelopeKey>) {
+    if let Some(counts) = snapshot.counts() {
+        let window = narrow(&counts, window);
+        return (window, snapshot.keys_within(window));
+    }
+    let mut keys = snapshot.keys_within(window);
     let mut counts: BTreeMap<Epoch, usize> = BTreeMap::new();
-    for key in keys.iter().filter(|key| window.contains(key.epoch)) {
+    for key in &keys {
         let count = counts.entry(key.epoch).or_default();
         *count = count.saturating_add(1);
     }
+    let window = narrow(&counts, window);
+    keys.retain(|key| window.contains(key.epoch));
+    (window, keys)
+}
+
+fn narrow(counts: &BTreeMap<Epoch, usize>, window: EpochRange) -> EpochRange {
     let mut total: usize = 0;
-    for (epoch, count) in counts.iter().rev() {
+    for (epoch, count) in counts.iter().rev().filter(|(epoch, _)| window.contains(**epoch)) {
         if total > 0 && total.saturating_add(*count) > ITEMS_MAX {
             return EpochRange { first: epoch.plus(1), last: window.last };
         }

@@ -1,6 +1,8 @@
 //! Whole sessions between two pools. SPEC B12, B13.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use proptest::prelude::*;
 use starling_relay::admit::{self, Route};
@@ -292,6 +294,39 @@ fn a_window_that_is_too_large_is_narrowed_to_its_newest_hours() {
     let mut session = Session::initiator(Many, mine, []);
     let Some(Action::Send(SyncFrame::Hello(hello))) = session.next_action() else { panic!("no hello") };
     assert_eq!(hello.window, EpochRange { first: NOW.minus(5), last: NOW.plus(1) });
+}
+
+/// A hello of a few bytes does not make us read the ids of hours that the session leaves out.
+#[test]
+fn only_the_hours_of_the_session_are_read() {
+    struct Counted(Rc<RefCell<Vec<EpochRange>>>);
+    impl IdSource for Counted {
+        fn keys(&self) -> Vec<EnvelopeKey> {
+            panic!("all ids were read")
+        }
+        fn keys_within(&self, window: EpochRange) -> Vec<EnvelopeKey> {
+            self.0.borrow_mut().push(window);
+            Vec::new()
+        }
+        fn counts(&self) -> Option<BTreeMap<Epoch, usize>> {
+            Some((0..337).map(|n| (NOW.minus(n), 100_000)).collect())
+        }
+        fn read(&self, _: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {
+            Ok(None)
+        }
+    }
+    let read = Rc::default();
+    let (mine, theirs) = (hello(1, everything()), hello(2, everything()));
+    let narrowed = EpochRange { first: NOW.minus(1), last: NOW.plus(1) };
+    let _answering = Session::responder(Counted(Rc::clone(&read)), &mine, theirs);
+    let _asking = Session::initiator(Counted(Rc::clone(&read)), mine, []);
+    assert_eq!(*read.borrow(), [narrowed, narrowed]);
+    let old = hello(3, EpochRange { first: NOW.minus(300), last: NOW.minus(299) });
+    let _answering = Session::responder(Counted(Rc::clone(&read)), &old, theirs);
+    assert_eq!(read.borrow().last(), Some(&old.window), "what is newer than the window does not narrow it");
+    let never = hello(4, EpochRange { first: NOW.plus(9), last: NOW.plus(9) });
+    let _answering = Session::responder(Counted(Rc::clone(&read)), &never, theirs);
+    assert_eq!(read.borrow().len(), 3, "nothing in common, nothing read");
 }
 
 /// The whole way: real stamps, a session, admission by the sync route, the pool.
