@@ -28,6 +28,14 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
+/// Whether what failed may well succeed a moment later: too many files are open, or memory is short.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR, Errno::AGAIN]
+        .iter()
+        .any(|passing| Errno::from_io_error(error) == Some(*passing))
+}
+
 /// A file that holds room free for hard times.
 #[derive(Debug)]
 pub struct Ballast {

@@ -43,6 +43,7 @@ use starling_wire::network::NetworkParameters;
 use crate::atomic_file;
 use crate::disk;
 use crate::pool_files::entry::Entry;
+use crate::pool_files::index::SealedIndex;
 use crate::pool_files::names::ShelfKey;
 use crate::pool_files::state::PoolState;
 
@@ -134,6 +135,26 @@ impl Shared {
         }
     }
 
+    /// The entries of a sealed shelf; `None` when its index cannot be read at all, and will not be by trying
+    /// again: the shelf is noted as damaged, and one bad sector does not stop whoever asked.
+    fn load_index(&self, key: ShelfKey, index: &SealedIndex) -> Result<Option<Vec<Entry>>, PoolError> {
+        match index.load_or_salvage(&self.directory) {
+            Ok((entries, is_damaged)) => {
+                if is_damaged {
+                    self.lock().suspect(key);
+                }
+                Ok(Some(entries))
+            }
+            Err(error) if disk::is_passing(&error) => Err(self.pool_error(error)),
+            Err(error) => {
+                if self.lock().suspect(key) {
+                    tracing::warn!(?key, %error, "an index of the pool cannot be read; its hour is skipped");
+                }
+                Ok(None)
+            }
+        }
+    }
+
     /// The body of an entry that was found, hashed again. One that is not there, or damaged, is not
     /// advertised again.
     fn read_entry(&self, key: ShelfKey, entry: &Entry) -> Result<Option<Envelope>, PoolError> {
@@ -191,21 +212,17 @@ impl EnvelopePool for DiskPool {
     }
 
     fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError> {
-        let (mut found, indexes) = self.shared.lock().tag_candidates(tags, from);
+        let (mut matches, indexes) = self.shared.lock().tag_candidates(tags, from);
         for (key, index) in indexes {
-            let loaded = index.load_or_salvage(&self.shared.directory);
-            let (entries, is_damaged) = loaded.map_err(|error| self.shared.pool_error(error))?;
-            if is_damaged {
-                self.shared.lock().suspect(key);
+            let Some(entries) = self.shared.load_index(key, &index)? else { continue };
+            for entry in entries.into_iter().filter(|entry| tags.contains(&entry.tag)) {
+                matches.add(entry.tag, entry.arrival, (key, entry));
             }
-            found.extend(entries.into_iter().filter(|entry| tags.contains(&entry.tag)).map(|entry| (key, entry)));
         }
-        found.sort_by_key(|(_, entry)| (entry.tag, entry.arrival));
-        found.dedup_by_key(|(_, entry)| entry.arrival);
-        let mut envelopes = Vec::with_capacity(found.len());
-        for (key, entry) in found {
+        let mut envelopes = Vec::new();
+        for (arrival, (key, entry)) in matches.into_chosen() {
             if let Some(envelope) = self.shared.read_entry(key, &entry)? {
-                envelopes.push((entry.arrival, envelope));
+                envelopes.push((arrival, envelope));
             }
         }
         Ok(envelopes)

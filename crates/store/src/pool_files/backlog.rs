@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use starling_relay::pool::Arrival;
 
+use crate::disk;
 use crate::pool_files::index::SealedIndex;
 use crate::pool_files::names::ShelfKey;
 
@@ -61,7 +62,11 @@ impl Backlog {
         let keep = ARRIVALS_MAX.max(limit);
         let mut damaged = Vec::new();
         for (key, index) in shelves {
-            let (entries, is_damaged) = index.load_or_salvage(directory)?;
+            let (entries, is_damaged) = match index.load_or_salvage(directory) {
+                // One bad sector does not stop the inbox.
+                Err(error) if !disk::is_passing(&error) => (Vec::new(), true),
+                loaded => loaded?,
+            };
             damaged.extend(is_damaged.then_some(*key));
             for entry in entries.into_iter().filter(|entry| entry.arrival > number) {
                 let arrival = Arrival { number: entry.arrival, key: key.envelope(entry.id), tag: entry.tag };

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use starling_relay::pool::{IdSource, PoolError};
-use starling_wire::envelope::{Envelope, EnvelopeId, EnvelopeKey, Epoch};
+use starling_wire::envelope::{Envelope, EnvelopeId, EnvelopeKey, Epoch, EpochRange};
 
 use crate::pool_files::Shared;
 use crate::pool_files::entry::Entry;
@@ -70,17 +70,22 @@ impl DiskSnapshot {
 }
 
 impl IdSource for DiskSnapshot {
-    /// A shelf whose index is damaged is left out: nothing is advertised that cannot be served.
     fn keys(&self) -> Vec<EnvelopeKey> {
-        let recent = self.recent.iter().flat_map(|(key, entries)| entries.iter().map(|entry| key.envelope(entry.id)));
+        self.keys_within(EpochRange { first: Epoch(0), last: Epoch(u32::MAX) })
+    }
+
+    /// A shelf whose index is damaged is left out: nothing is advertised that cannot be served.
+    fn keys_within(&self, window: EpochRange) -> Vec<EnvelopeKey> {
+        let recent = self.recent.iter().filter(|(key, _)| window.contains(key.epoch));
+        let recent = recent.flat_map(|(key, entries)| entries.iter().map(|entry| key.envelope(entry.id)));
         let mut keys: Vec<EnvelopeKey> = recent.collect();
-        for (key, index) in &self.sealed {
+        for (key, index) in self.sealed.iter().filter(|(key, _)| window.contains(key.epoch)) {
             match index.load(&self.shared.directory) {
                 Ok(Some(entries)) => {
                     let before = entries.into_iter().filter(|entry| entry.arrival <= self.last_arrival);
                     keys.extend(before.map(|entry| key.envelope(entry.id)));
                 }
-                Ok(None) => self.shared.lock().suspect(*key),
+                Ok(None) => _ = self.shared.lock().suspect(*key),
                 Err(_) => {}
             }
         }
@@ -88,6 +93,17 @@ impl IdSource for DiskSnapshot {
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+
+    /// From the summaries in memory.
+    fn counts(&self) -> Option<BTreeMap<Epoch, usize>> {
+        let recent = self.recent.iter().map(|(key, entries)| (key.epoch, entries.len()));
+        let sealed = self.sealed.iter().map(|(key, index)| (key.epoch, index.count as usize));
+        let mut counts: BTreeMap<Epoch, usize> = BTreeMap::new();
+        for (epoch, count) in recent.chain(sealed) {
+            *counts.entry(epoch).or_default() += count;
+        }
+        Some(counts)
     }
 
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {

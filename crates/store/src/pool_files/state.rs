@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use starling_relay::budget::{self, Decision, HourState, Rank, RefusedIds};
 use starling_relay::expire;
-use starling_relay::pool::{Arrival, Inserted, PoolError};
+use starling_relay::pool::{Arrival, FOUND_PER_TAG_MAX, Inserted, PoolError, TagMatches};
 use starling_wire::envelope::{Class, Envelope, EnvelopeId, EnvelopeKey, Epoch, EpochRange, Tag};
 
 use crate::disk;
@@ -109,11 +109,9 @@ impl PoolState {
         }
     }
 
-    /// Notes that the index of a shelf is damaged.
-    pub(crate) fn suspect(&mut self, key: ShelfKey) {
-        if let Some(shelf) = self.shelves.get_mut(&key) {
-            shelf.suspect = true;
-        }
+    /// Notes that the index of a shelf is damaged; whether that is news.
+    pub(crate) fn suspect(&mut self, key: ShelfKey) -> bool {
+        self.shelves.get_mut(&key).is_some_and(|shelf| !std::mem::replace(&mut shelf.suspect, true))
     }
 
     /// A number for a shelf's next index, never given twice.
@@ -266,19 +264,22 @@ impl PoolState {
         &self,
         tags: &BTreeSet<Tag>,
         from: Epoch,
-    ) -> (Vec<(ShelfKey, Entry)>, Vec<(ShelfKey, Arc<SealedIndex>)>) {
-        let numbers = tags.iter().flat_map(|tag| self.tags.range((*tag, 0)..=(*tag, u64::MAX)));
-        let arrivals = numbers.filter_map(|(_, number)| self.arrivals.get(number));
-        let recent = arrivals.filter(|arrival| arrival.key.epoch >= from).filter_map(|arrival| {
-            let key = ShelfKey::of(&arrival.key);
-            let recent = self.shelves.get(&key)?.recent.get(&arrival.key.id)?;
-            Some((key, recent.entry))
-        });
+    ) -> (TagMatches<(ShelfKey, Entry)>, Vec<(ShelfKey, Arc<SealedIndex>)>) {
+        let mut recent = TagMatches::default();
+        for tag in tags {
+            let numbers = self.tags.range((*tag, 0)..=(*tag, u64::MAX));
+            let arrivals = numbers.filter_map(|(_, number)| self.arrivals.get(number));
+            let entries = arrivals.filter(|arrival| arrival.key.epoch >= from).filter_map(|arrival| {
+                let key = ShelfKey::of(&arrival.key);
+                Some((key, self.shelves.get(&key)?.recent.get(&arrival.key.id)?.entry))
+            });
+            entries.take(FOUND_PER_TAG_MAX).for_each(|(key, entry)| recent.add(*tag, entry.arrival, (key, entry)));
+        }
         let sealed = self.shelves.range(ShelfKey::first_of(from)..).filter_map(|(key, shelf)| {
             let index = shelf.sealed.as_ref().filter(|index| tags.iter().any(|tag| index.may_hold(tag)))?;
             Some((*key, Arc::clone(index)))
         });
-        (recent.collect(), sealed.collect())
+        (recent, sealed.collect())
     }
 
     pub(crate) fn arrivals_after(&mut self, directory: &Path, number: u64, limit: usize) -> io::Result<Vec<Arrival>> {
@@ -295,7 +296,7 @@ impl PoolState {
         let mut arrivals = Vec::new();
         if !sealed.is_empty() {
             let damaged = self.backlog.fill(directory, &sealed, number, limit)?;
-            damaged.into_iter().for_each(|key| self.suspect(key));
+            damaged.into_iter().for_each(|key| _ = self.suspect(key));
             last = self.backlog.last();
             arrivals.extend(self.backlog.after(number, limit));
         }

@@ -39,6 +39,14 @@ fn envelope(class: Class, epoch: Epoch, effort: u32, seed: u32) -> Checked {
     admit::check_stored(envelope.as_bytes().to_vec(), &envelope.id()).unwrap()
 }
 
+fn under_tag(tag: Tag, epoch: Epoch, seed: u32) -> Checked {
+    let mut body = vec![0; Class::Small.body_bytes()];
+    body[..4].copy_from_slice(&seed.to_le_bytes());
+    let head = Head { class: Class::Small, topic: TOPIC, epoch, tag, ephemeral: [3; 32] };
+    let envelope = Envelope::assemble(&head, &[0; 24], 1, &body).unwrap();
+    admit::check_stored(envelope.as_bytes().to_vec(), &envelope.id()).unwrap()
+}
+
 fn small(epoch: Epoch, seed: u32) -> Checked {
     envelope(Class::Small, epoch, 1, seed)
 }
@@ -139,6 +147,59 @@ fn tags_are_found_in_every_file_and_from_the_hour_that_was_asked() {
     assert_eq!(numbers(NOW.minus(8)), [3]);
     let other = BTreeSet::from([Tag([0xee; 16])]);
     assert!(pool.find_tags(&other, Epoch(0)).unwrap().is_empty());
+}
+
+#[test]
+fn a_crowded_tag_gives_what_came_first_sealed_or_not() {
+    let mut fixture = Fixture::new();
+    fixture.parameters.budget_small_bytes = 1 << 30;
+    let mut pool = fixture.open();
+    let mut memory = MemoryPool::new(&fixture.parameters);
+    for seed in 0..1_500 {
+        let tag = Tag([(seed % 20) as u8; 16]);
+        let checked = under_tag(tag, NOW.minus(if seed < 700 { 3 + seed % 5 } else { seed % 2 }), seed);
+        pool.insert(&checked, NOW).unwrap();
+        memory.insert(&checked, NOW).unwrap();
+        if seed == 600 {
+            pool.keeper().tend(NOW).unwrap();
+        }
+    }
+    for tags in [1, 3, 16, 17, 20] {
+        let tags: BTreeSet<Tag> = (0..tags).map(|n| Tag([n; 16])).collect();
+        let found = pool.find_tags(&tags, Epoch(0)).unwrap();
+        assert_eq!(found.len(), (64 * tags.len()).min(1_024));
+        assert_eq!(found, memory.find_tags(&tags, Epoch(0)).unwrap());
+        assert_eq!(pool.find_tags(&tags, NOW).unwrap(), memory.find_tags(&tags, NOW).unwrap());
+    }
+}
+
+#[test]
+fn an_index_that_cannot_be_read_hides_no_other_hour() {
+    let fixture = Fixture::new();
+    let mut pool = fixture.open();
+    let envelopes = [small(NOW.minus(4), 1), small(NOW.minus(3), 2), small(NOW, 3)];
+    envelopes.iter().for_each(|checked| drop(pool.insert(checked, NOW).unwrap()));
+    pool.keeper().tend(NOW).unwrap();
+    let unreadable = ShelfKey::of(&envelopes[0].envelope().key());
+    let path = unreadable.path(&pool.shared.directory, ShelfFile::Ids);
+    let kept = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let tags: BTreeSet<Tag> = envelopes.iter().map(|checked| checked.envelope().tag()).collect();
+    let numbers = |pool: &DiskPool| -> Vec<u64> {
+        pool.find_tags(&tags, Epoch(0)).unwrap().iter().map(|(number, _)| *number).collect()
+    };
+    let arrived = |pool: &DiskPool| -> Vec<u64> {
+        pool.arrivals_after(0, 9).unwrap().iter().map(|arrival| arrival.number).collect()
+    };
+    assert_eq!(numbers(&pool), [2, 3]);
+    assert_eq!(arrived(&pool), [2, 3], "the inbox goes on too");
+    assert!(pool.shared.lock().shelves[&unreadable].suspect);
+    assert!(!pool.shared.lock().suspect(unreadable), "known, and said once");
+    // What is readable again is found again.
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, kept).unwrap();
+    assert_eq!(numbers(&pool), [1, 2, 3]);
 }
 
 #[test]
@@ -320,6 +381,29 @@ fn more_shelves_than_open_files_are_written_in_turn() {
     assert_eq!(before.len(), 180);
     drop(pool);
     assert_eq!(served(&fixture.open()), before);
+}
+
+#[test]
+fn a_view_counts_its_hours_without_their_files_and_lists_a_part() {
+    let fixture = Fixture::new();
+    let mut pool = fixture.open();
+    for seed in 0..40 {
+        let class = if seed % 8 == 0 { Class::Large } else { Class::Small };
+        pool.insert(&envelope(class, NOW.minus(seed % 5), 1, seed), NOW).unwrap();
+        if seed == 30 {
+            pool.keeper().tend(NOW).unwrap();
+        }
+    }
+    let snapshot = pool.snapshot(everything());
+    let part = EpochRange { first: NOW.minus(3), last: NOW.minus(1) };
+    let all = sorted_keys(&snapshot);
+    assert_eq!(snapshot.keys_within(part), [&all[8..16], &all[16..24], &all[24..32]].concat());
+    for (name, path) in fixture.files() {
+        if name.ends_with("ids") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(snapshot.counts(), Some((0..5).map(|n| (NOW.minus(n), 8)).collect()));
 }
 
 #[test]
