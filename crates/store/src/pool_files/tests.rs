@@ -178,7 +178,9 @@ fn an_index_that_cannot_be_read_hides_no_other_hour() {
     let fixture = Fixture::new();
     let mut pool = fixture.open();
     let envelopes = [small(NOW.minus(4), 1), small(NOW.minus(3), 2), small(NOW, 3)];
-    envelopes.iter().for_each(|checked| drop(pool.insert(checked, NOW).unwrap()));
+    for checked in &envelopes {
+        pool.insert(checked, NOW).unwrap();
+    }
     pool.keeper().tend(NOW).unwrap();
     let unreadable = ShelfKey::of(&envelopes[0].envelope().key());
     let path = unreadable.path(&pool.shared.directory, ShelfFile::Ids);
