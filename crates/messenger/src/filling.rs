@@ -10,6 +10,7 @@ use starling_relay::pool::EnvelopePool;
 
 use crate::content::{Hello, Text};
 use crate::messenger::Messenger;
+use crate::outbox::{Item, Load};
 use crate::stored::Dirty;
 use crate::turn::ContactNumber;
 use crate::view::MessageBody;
@@ -31,9 +32,19 @@ impl<P: EnvelopePool> Messenger<P> {
     /// The records of an outbox item's envelope; `first` when it is a first contact, which has less room.
     pub(crate) fn item_records(&mut self, number: u64, first: bool) -> Vec<Record> {
         let Some(item) = self.outbox.get(number) else { return Vec::new() };
-        let (contact, message_id) = (item.contact, item.message_id);
-        let bytes = match item.text() {
-            Some(own) => {
+        let contact = item.contact;
+        let mut records = self.own_records(item);
+        let room = if first { FIRST_CONTACT_ROOM_BYTES } else { Class::Small.room_bytes() };
+        self.add_company(contact, Some(number), room, &mut records);
+        records
+    }
+
+    /// What an item is about.
+    fn own_records(&self, item: &Item) -> Vec<Record> {
+        let bytes = match &item.load {
+            Load::Acks(ids) => return ids.chunks(ACKS_MAX).map(|ids| Record::Acks(ids.to_vec())).collect(),
+            Load::Greeting => self.hello(),
+            Load::Text(own) => {
                 let text = match &own.view.body {
                     MessageBody::Text(text) => text.clone(),
                     MessageBody::Unknown { .. } => String::new(),
@@ -41,12 +52,8 @@ impl<P: EnvelopePool> Messenger<P> {
                 let (sequence, created_unix_ms) = (own.view.sequence, own.view.created_unix_ms);
                 Text { sequence, created_unix_ms, reply_to: own.reply_to, expires_s: 0, text }.encode()
             }
-            None => self.hello(),
         };
-        let mut records = vec![Record::Content { message_id, part: 0, of: 1, bytes }];
-        let room = if first { FIRST_CONTACT_ROOM_BYTES } else { Class::Small.room_bytes() };
-        self.add_company(contact, Some(number), room, &mut records);
-        records
+        vec![Record::Content { message_id: item.message_id, part: 0, of: 1, bytes }]
     }
 
     /// The records of an envelope of acknowledgements alone.

@@ -39,8 +39,9 @@ pub(crate) enum Load {
     Greeting,
     /// A text.
     Text(Box<OwnText>),
-    /// Acknowledgements alone: never confirmed, never sealed again.
-    Acks,
+    /// Acknowledgements alone, of these message ids: never confirmed, so done when they came back; sealed again
+    /// like a text until then, since the peer would wait for days.
+    Acks(Vec<[u8; 16]>),
 }
 
 /// Where an item was sealed first: what its acknowledgement proves to have arrived at the least.
@@ -113,7 +114,7 @@ impl Item {
     pub(crate) fn text(&self) -> Option<&OwnText> {
         match &self.load {
             Load::Text(text) => Some(text),
-            Load::Greeting | Load::Acks => None,
+            Load::Greeting | Load::Acks(_) => None,
         }
     }
 
@@ -121,7 +122,7 @@ impl Item {
     pub(crate) fn view_mut(&mut self) -> Option<&mut MessageView> {
         match &mut self.load {
             Load::Text(text) => Some(&mut text.view),
-            Load::Greeting | Load::Acks => None,
+            Load::Greeting | Load::Acks(_) => None,
         }
     }
 
@@ -162,8 +163,9 @@ impl Item {
             return if over { Due::Drop } else { Due::Nothing };
         }
         let (Some(post), Some(first)) = (&self.post, self.first_sealed_unix_ms) else { return Due::Nothing };
-        if matches!(self.load, Load::Acks) {
-            return if post.came_back || !post.is_open(epoch) { Due::Drop } else { Due::Nothing };
+        let over = usize::from(self.rounds) + 1 >= SEAL_AGAIN_MS.len() && !post.is_open(epoch);
+        if matches!(self.load, Load::Acks(_)) && (post.came_back || over) {
+            return Due::Drop;
         }
         if links > 0 && post.is_ahead(epoch) {
             return Due::Seal;
@@ -194,7 +196,7 @@ impl Item {
 
     /// Whether its confirmation is still hoped for.
     pub(crate) fn is_open(&self) -> bool {
-        self.expired_unix_ms.is_none() && !matches!(self.load, Load::Acks)
+        self.expired_unix_ms.is_none() && !matches!(self.load, Load::Acks(_))
     }
 }
 
@@ -216,7 +218,7 @@ impl Outbox {
     pub(crate) fn insert(&mut self, item: Item) {
         match item.load {
             Load::Text(_) => self.texts += 1,
-            Load::Acks => self.acks += 1,
+            Load::Acks(_) => self.acks += 1,
             Load::Greeting => {
                 self.greetings.insert(item.contact, item.number);
             }
@@ -240,7 +242,7 @@ impl Outbox {
         let item = self.items.remove(&number)?;
         match item.load {
             Load::Text(_) => self.texts -= 1,
-            Load::Acks => self.acks -= 1,
+            Load::Acks(_) => self.acks -= 1,
             Load::Greeting => {
                 self.greetings.remove(&item.contact);
             }

@@ -196,7 +196,7 @@ impl<P: EnvelopePool> Messenger<P> {
             PostId::Item(number) => {
                 let Some(item) = self.outbox.get_mut(number) else { return };
                 item.trace(unix_ms, TraceStep::CameBack);
-                if matches!(item.load, Load::Acks) {
+                if matches!(item.load, Load::Acks(_)) {
                     self.drop_item(number);
                 } else if kept {
                     self.raise_stage(id, DeliveryStage::Held);

@@ -234,7 +234,7 @@ impl<P: EnvelopePool> Messenger<P> {
             return;
         }
         for item in self.outbox.of_contact(number) {
-            if self.outbox.get(item).is_some_and(|item| !matches!(item.load, Load::Acks)) {
+            if self.outbox.get(item).is_some_and(Item::is_open) {
                 self.unseal(item);
             }
         }
@@ -309,7 +309,8 @@ impl<P: EnvelopePool> Messenger<P> {
         let records = self.receipts_records(contact);
         let Some((place, post)) = self.seal_records(contact, slot, &records, false, rng) else { return false };
         let number = self.count_message().0;
-        let mut item = Item::new(number, contact, [0; 16], Load::Acks);
+        let acks = records.iter().filter_map(|record| if let Record::Acks(ids) = record { Some(ids) } else { None });
+        let mut item = Item::new(number, contact, [0; 16], Load::Acks(acks.flatten().copied().collect()));
         item.sealed(place, post, self.now.unix_ms);
         self.outbox.insert(item);
         self.mark(Dirty::Outbox(number));
@@ -395,10 +396,6 @@ impl<P: EnvelopePool> Messenger<P> {
         let id = PostId::Item(number);
         self.forget_way(id);
         self.outbox.unseal(number);
-        if self.outbox.get(number).is_some_and(|item| matches!(item.load, Load::Acks)) {
-            // Its acknowledgements are repeated by others.
-            self.outbox.remove(number);
-        }
         self.mark(Dirty::Outbox(number));
     }
 
