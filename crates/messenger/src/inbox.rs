@@ -11,7 +11,7 @@ use rand_core::CryptoRng;
 use starling_e2ee::prekey::BUNDLE_TRIES_MAX;
 use starling_e2ee::seal;
 use starling_relay::expire;
-use starling_relay::pool::{Arrival, EnvelopePool, PoolError};
+use starling_relay::pool::{Arrival, EnvelopePool, FOUND_PER_CALL_MAX, FOUND_PER_TAG_MAX, PoolError};
 use starling_wire::envelope::{Class, Envelope, Tag};
 
 use crate::delay;
@@ -181,11 +181,19 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Whether the pool could be asked.
     fn look_up_late(&mut self) -> bool {
-        let tags: BTreeSet<Tag> = self.inbox.late.iter().take(TAGS_PER_LOOKUP).copied().collect();
         let from = expire::oldest_kept(self.epoch(), self.parameters.lifetime_hours);
-        let Ok(found) = self.pool.find_tags(&tags, from) else {
-            self.note_read_failure();
-            return false;
+        let mut count = self.inbox.late.len().min(TAGS_PER_LOOKUP);
+        let (tags, found) = loop {
+            let tags: BTreeSet<Tag> = self.inbox.late.iter().take(count).copied().collect();
+            let Ok(found) = self.pool.find_tags(&tags, from) else {
+                self.note_read_failure();
+                return false;
+            };
+            // A full answer may have left some out; one to so few tags never does.
+            if found.len() < FOUND_PER_CALL_MAX || count <= FOUND_PER_CALL_MAX / FOUND_PER_TAG_MAX {
+                break (tags, found);
+            }
+            count = (count / 2).max(FOUND_PER_CALL_MAX / FOUND_PER_TAG_MAX);
         };
         self.inbox.late.retain(|tag| !tags.contains(tag));
         self.inbox.found.extend(found.into_iter().take(FOUND_MAX).map(|(_, envelope)| envelope));

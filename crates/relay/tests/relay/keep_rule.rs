@@ -31,6 +31,7 @@ fn filled(envelopes: &[Envelope], now: Epoch) -> MemoryPool {
 fn best(envelopes: &[Envelope], count: usize) -> BTreeSet<EnvelopeId> {
     let mut ranked: Vec<_> = envelopes.iter().map(|e| (u32::MAX - e.effort(), e.id())).collect();
     ranked.sort_unstable();
+    ranked.dedup();
     ranked.into_iter().take(count).map(|(_, id)| id).collect()
 }
 
