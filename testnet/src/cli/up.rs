@@ -108,9 +108,10 @@ fn own(name: &str, nodes: usize, seed: u64, args: &UpArgs, json: bool) -> Outcom
         return Err(Failure { code, error });
     }
     let socket = ControlSocket::open(net.run_folder())?;
-    net.set_ready()?;
     let next = "starling-testnet demo | ps | status | env | send | logs | down";
     say(json, &format!("Ready in {:.1} s. Next: {next}", since.elapsed().as_secs_f64()));
+    // Only now: whoever waits for it in another process reads the line above first.
+    net.set_ready()?;
     if json {
         println!("{}", serde_json::json!({ "v": 1, "event": "ready", "name": name, "nodes": nodes, "seed": seed }));
     }
