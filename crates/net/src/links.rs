@@ -129,6 +129,14 @@ pub enum Outcome {
     },
 }
 
+/// An attempt under way. It remembers where its peer is: the peer may leave the candidates meanwhile, by
+/// linking to us or by being forgotten, and still counts in its group.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    since_ms: u64,
+    group: Option<AddressGroup>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Backoff {
     until_ms: u64,
@@ -141,7 +149,7 @@ struct Backoff {
 #[derive(Debug)]
 pub struct Plan {
     group_caps: bool,
-    pending: BTreeMap<NodeKey, u64>,
+    pending: BTreeMap<NodeKey, Attempt>,
     backoffs: BTreeMap<NodeKey, Backoff>,
     replace_at_ms: u64,
     /// The candidate being opened, and the link it is to replace.
@@ -169,6 +177,7 @@ impl Plan {
     /// appeared or an attempt ended.
     pub fn tick(&mut self, view: &View<'_>, now_ms: u64, rng: &mut impl Rng) -> Vec<Action> {
         self.give_up_pending(now_ms);
+        self.place_pending(view);
         let outbound = view.links.iter().filter(|link| link.outbound).count();
         let (opens_max, pending_max) =
             if view.links.len() < LINKS_HURRY { (LINKS_OUT, LINKS_OUT) } else { (OPENS_PER_TICK, PENDING_MAX) };
@@ -184,7 +193,7 @@ impl Plan {
                     break;
                 }
                 if !self.group_caps || groups.take(candidate.group, NARROW_OUT_MAX, WIDE_OUT_MAX) {
-                    self.pending.insert(candidate.node, now_ms);
+                    self.begin(&candidate, now_ms);
                     actions.push(Action::Open(candidate.node));
                 }
             }
@@ -272,8 +281,24 @@ impl Plan {
         !blocked && count < LINKS_IN_MAX && spread
     }
 
+    fn begin(&mut self, candidate: &Candidate, now_ms: u64) {
+        self.pending.insert(candidate.node, Attempt { since_ms: now_ms, group: candidate.group });
+    }
+
+    /// Learns where the peers being opened are, as far as it shows by now.
+    fn place_pending(&mut self, view: &View<'_>) {
+        let candidates = view.candidates.iter().map(|candidate| (candidate.node, candidate.group));
+        let places = candidates.chain(view.links.iter().map(|link| (link.node, link.group)));
+        for (node, group) in places.filter(|(_, group)| group.is_some()) {
+            if let Some(attempt) = self.pending.get_mut(&node) {
+                attempt.group = group;
+            }
+        }
+    }
+
     fn give_up_pending(&mut self, now_ms: u64) {
-        let lost = self.pending.iter().filter(|(_, since_ms)| now_ms.saturating_sub(**since_ms) >= PENDING_MS);
+        let old = |attempt: &Attempt| now_ms.saturating_sub(attempt.since_ms) >= PENDING_MS;
+        let lost = self.pending.iter().filter(|(_, attempt)| old(attempt));
         let lost: Vec<NodeKey> = lost.map(|(node, _)| *node).collect();
         for node in lost {
             self.finished(node, Outcome::Failed, now_ms);
@@ -337,7 +362,7 @@ impl Plan {
             !self.group_caps || groups.clone().take(candidate.group, NARROW_OUT_MAX, WIDE_OUT_MAX)
         };
         let chosen = self.ranked(view, false, now_ms, rng).into_iter().find(fits)?;
-        self.pending.insert(chosen.node, now_ms);
+        self.begin(&chosen, now_ms);
         self.replacing = Some((chosen.node, worst));
         Some(Action::Open(chosen.node))
     }
@@ -383,11 +408,11 @@ struct GroupCount {
 }
 
 impl GroupCount {
-    fn outbound(view: &View<'_>, pending: &BTreeMap<NodeKey, u64>) -> Self {
+    fn outbound(view: &View<'_>, pending: &BTreeMap<NodeKey, Attempt>) -> Self {
         let mut count = Self::default();
-        view.links.iter().filter(|link| link.outbound).for_each(|link| count.add(link.group));
-        let opening = view.candidates.iter().filter(|candidate| pending.contains_key(&candidate.node));
-        opening.for_each(|candidate| count.add(candidate.group));
+        let held = view.links.iter().filter(|link| link.outbound && !pending.contains_key(&link.node));
+        held.for_each(|link| count.add(link.group));
+        pending.values().for_each(|attempt| count.add(attempt.group));
         count
     }
 

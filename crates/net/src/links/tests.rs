@@ -182,6 +182,38 @@ fn links_are_spread_over_address_groups() {
 }
 
 #[test]
+fn an_attempt_counts_in_its_group_wherever_its_peer_went_meanwhile() {
+    let rng = &mut rng();
+    let here = Some(AddressGroup { narrow: 1, wide: 1 });
+    let candidates: Vec<Candidate> = (0..5).map(|number| Candidate { group: here, ..candidate(number) }).collect();
+    let mut plan = Plan::new(true, 0, rng);
+    let tried = opened(&plan.tick(&View { candidates: &candidates[..3], links: &[] }, 0, rng));
+    assert_eq!(tried.len(), NARROW_OUT_MAX);
+    // One of the three links to us by itself, another one is forgotten; all are still being opened.
+    let inbound = [Link { outbound: false, inbound: true, group: here, ..link(0, 0, 0) }];
+    let view = View { candidates: &candidates[2..], links: &inbound };
+    assert_eq!(plan.tick(&view, 1, rng), [], "this /24 has its three");
+    plan.finished(key(1), Outcome::Failed, 2);
+    assert_eq!(plan.tick(&view, 3, rng).len(), 1, "one of them failed");
+}
+
+#[test]
+fn a_place_that_shows_during_the_attempt_counts() {
+    let rng = &mut rng();
+    let here = Some(AddressGroup { narrow: 1, wide: 1 });
+    let mut plan = Plan::new(true, 0, rng);
+    let unknown: Vec<Candidate> = (0..3).map(candidate).collect();
+    assert_eq!(plan.tick(&View { candidates: &unknown, links: &[] }, 0, rng).len(), 3);
+    let placed: Vec<Candidate> = (0..5).map(|number| Candidate { group: here, ..candidate(number) }).collect();
+    assert_eq!(plan.tick(&View { candidates: &placed, links: &[] }, 1, rng), []);
+}
+
+#[test]
+fn a_network_whose_attempts_crossed() {
+    settles(57, 8_077_622_230_365_485_917, true, 57 / 5, 60_000);
+}
+
+#[test]
 fn accepted_links_have_an_end_in_all_and_in_each_group() {
     let rng = &mut rng();
     let inbound = |number: u64, wide: u64| Link {
