@@ -52,6 +52,21 @@ fn a_disk_that_loses_messages_on_their_way() {
 }
 
 #[test]
+fn pushes_that_never_arrive() {
+    is_seen(Sabotage::LosePushes, Rule::AllDelivered);
+}
+
+#[test]
+fn a_node_that_forgets_what_programs_sent() {
+    is_seen(Sabotage::ForgetClientIds, Rule::SentOnce);
+}
+
+#[test]
+fn a_torn_record() {
+    is_seen(Sabotage::TornRecord, Rule::Restarts);
+}
+
+#[test]
 fn a_message_shown_twice() {
     is_seen(Sabotage::ShowTwice, Rule::ShownOnce);
 }
@@ -60,6 +75,16 @@ fn a_message_shown_twice() {
 fn two_verdicts_and_none() {
     is_seen(Sabotage::TwoVerdicts, Rule::OneVerdict);
     is_seen(Sabotage::NoVerdict, Rule::OneVerdict);
+}
+
+#[test]
+fn a_verdict_that_waits_for_the_disk() {
+    is_seen(Sabotage::SlowVerdict, Rule::VerdictAtOnce);
+}
+
+#[test]
+fn a_node_that_publishes_what_it_wrote() {
+    is_seen(Sabotage::PublishOwn, Rule::OthersPublish);
 }
 
 #[test]

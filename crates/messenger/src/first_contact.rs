@@ -111,6 +111,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.make_room_for_digest();
         self.first_contacts.insert(record.digest, record);
         self.mark(Dirty::FirstContact(record.digest));
+        let before = self.sessions.highest_generation(owner, outer.device());
         let slot = self.sessions.insert(session, owner);
         self.mark(Dirty::Session(id));
         skipped_added.iter().for_each(|key| self.write_skipped(key));
@@ -121,7 +122,14 @@ impl<P: EnvelopePool> Messenger<P> {
         self.watch_session(slot, rng);
         self.take_records(owner, records, rng);
         match owner {
-            Owner::Contact(contact) => self.announce_ready(contact),
+            Owner::Contact(contact) => {
+                // A later handshake than any with this device: it no longer has the sessions before, or takes them
+                // for broken. What went out on those may never be read.
+                if before.is_some_and(|before| before < outer.generation()) {
+                    self.seal_open_again(contact);
+                }
+                self.announce_ready(contact);
+            }
             Owner::Request(request) if known.is_none() => self.announce_request(request),
             Owner::Request(_) => {}
         }

@@ -233,7 +233,12 @@ impl<P: EnvelopePool> Messenger<P> {
         if self.make_session(number, highest.saturating_add(1), rng).is_none() {
             return;
         }
-        for item in self.outbox.of_contact(number) {
+        self.seal_open_again(number);
+    }
+
+    /// Seals what a contact has not confirmed again, under the same message ids, on the session that is best now.
+    pub(crate) fn seal_open_again(&mut self, contact: ContactNumber) {
+        for item in self.outbox.of_contact(contact) {
             if self.outbox.get(item).is_some_and(Item::is_open) {
                 self.unseal(item);
             }

@@ -73,12 +73,14 @@ impl<P: EnvelopePool> Messenger<P> {
         self.check_bundle_post();
         let epoch = self.epoch();
         if self.upkeep_epoch != Some(epoch) {
+            let jumped = self.upkeep_epoch.is_some_and(|last| last.plus(1) != epoch);
             self.upkeep_epoch = Some(epoch);
-            self.hourly(rng);
+            self.hourly(jumped, rng);
         }
     }
 
-    fn hourly(&mut self, rng: &mut impl CryptoRng) {
+    /// `jumped`: the hour before was not the last one seen.
+    fn hourly(&mut self, jumped: bool, rng: &mut impl CryptoRng) {
         let epoch = self.epoch();
         self.expire_pool(epoch);
         if self.prekeys.needs_renewal(epoch.0) {
@@ -97,6 +99,12 @@ impl<P: EnvelopePool> Messenger<P> {
             self.bundle_week = week;
             self.bundle_tags.clear();
             contacts.iter().for_each(|&number| self.watch_bundles(number, rng));
+        } else {
+            // A bundle's age is judged by the clock of the moment when it is read. One refused by a wrong clock,
+            // or by a right one because its maker's is ahead, may be good by now.
+            let again = |number: &&ContactNumber| jumped || !self.is_sendable(**number);
+            let again: Vec<ContactNumber> = contacts.iter().filter(again).copied().collect();
+            again.into_iter().for_each(|number| self.watch_bundles(number, rng));
         }
         contacts.into_iter().for_each(|number| self.recover(number, rng));
     }

@@ -48,6 +48,10 @@ pub enum Rule {
     PoolsConverge,
     /// Every gossip message gets exactly one verdict.
     OneVerdict,
+    /// No verdict waits for a disk: a neighbour would see for whom an envelope was.
+    VerdictAtOnce,
+    /// No node publishes what it wrote itself.
+    OthersPublish,
     /// Every push cell gets exactly one answer.
     OneAnswer,
     /// The state of a message never goes back.
@@ -96,6 +100,7 @@ struct Letter {
     number: Option<MessageNumber>,
     /// Its person was told that it is safe.
     told: bool,
+    committed_ms: u64,
     created_unix_ms: u64,
     stage: DeliveryStage,
 }
@@ -109,7 +114,8 @@ pub(super) struct Check {
     by_number: BTreeMap<(Place, MessageNumber), String>,
     received: BTreeMap<(Place, String), MessageNumber>,
     shown: BTreeSet<(Place, String)>,
-    severed: BTreeSet<(Place, Place)>,
+    /// Pairs of whom one has removed or refused the other, and since when they are friends again.
+    severed: BTreeMap<(Place, Place), Option<u64>>,
     client_ids: BTreeMap<(String, [u8; 16]), MessageNumber>,
     /// Envelopes whose sealing was committed, by node and tag.
     committed_seals: BTreeSet<(Place, Tag)>,
@@ -166,6 +172,7 @@ impl Check {
             tried: false,
             number: None,
             told: false,
+            committed_ms: 0,
             created_unix_ms: 0,
             stage: DeliveryStage::Queued,
         };
@@ -188,14 +195,27 @@ impl Check {
         }
     }
 
-    /// One of two people removes the other: what is between them need not arrive.
+    /// One of two people removes or refuses the other: what is between them need not arrive.
     pub(super) fn sever(&mut self, one: Place, other: Place) {
-        self.severed.insert((one.min(other), one.max(other)));
+        self.severed.insert((one.min(other), one.max(other)), None);
     }
 
-    /// Whether one of them removed the other.
+    /// They added each other again: what is written from now on arrives.
+    pub(super) fn mend(&mut self, at_ms: u64, one: Place, other: Place) {
+        if let Some(since_ms) = self.severed.get_mut(&(one.min(other), one.max(other))) {
+            since_ms.get_or_insert(at_ms);
+        }
+    }
+
+    /// Whether one of them has removed the other and not added again.
     pub(super) fn is_severed(&self, one: Place, other: Place) -> bool {
-        self.severed.contains(&(one.min(other), one.max(other)))
+        self.severed.get(&(one.min(other), one.max(other))) == Some(&None)
+    }
+
+    /// Whether it was written before its writer and its reader were friends for good.
+    fn need_not_arrive(&self, letter: &Letter) -> bool {
+        let pair = (letter.from.min(letter.to), letter.from.max(letter.to));
+        self.severed.get(&pair).is_some_and(|since| since.is_none_or(|since_ms| letter.committed_ms < since_ms))
     }
 
     /// Whether they did.
@@ -240,6 +260,9 @@ impl Check {
         }
         let Some(letter) = self.letters.get_mut(&text) else { return };
         letter.created_unix_ms = view.created_unix_ms;
+        if letter.number.is_none() {
+            letter.committed_ms = at_ms;
+        }
         let first = *letter.number.get_or_insert(view.number);
         if first != view.number {
             let what = format!("{:?} was sent as m{} and m{}", short(&text), first.0, view.number.0);
@@ -285,8 +308,10 @@ impl Check {
             (Expired, after) => after == Expired || after == Delivered,
             (before, after) => after >= before,
         };
-        let severed = self.severed.contains(&(letter.from.min(letter.to), letter.from.max(letter.to)));
-        let early = stage == Expired && !severed && unix_ms < letter.created_unix_ms + EXPIRY_DAYS_MIN * DAY_MS;
+        let pair = (letter.from.min(letter.to), letter.from.max(letter.to));
+        let early = stage == Expired
+            && !self.severed.contains_key(&pair)
+            && unix_ms < letter.created_unix_ms + EXPIRY_DAYS_MIN * DAY_MS;
         let missing = stage == Delivered && !self.received.contains_key(&(letter.to, text.clone()));
         let label = format!("m{} {:?}", number.0, short(text));
         if !forward {
@@ -328,6 +353,14 @@ impl Check {
         }
     }
 
+    /// A node publishes an envelope: not one of its own, which goes out through others.
+    pub(super) fn publishes(&mut self, at_ms: u64, name: &str, envelope: &Envelope) {
+        let own = self.pushed.get(&(name.to_owned(), envelope.tag())).is_some_and(|own| own.id() == envelope.id());
+        if own {
+            self.violated(at_ms, Rule::OthersPublish, name, format!("publishes its own {:?}", envelope.id()));
+        }
+    }
+
     /// Messages of a node that left it, in the order in which they were sealed; bundles are none.
     pub(super) fn sealed_by(&self, name: &str) -> Vec<Envelope> {
         let mut sealed: Vec<(usize, Envelope)> = self
@@ -338,6 +371,13 @@ impl Check {
             .collect();
         sealed.sort_by_key(|(order, _)| *order);
         sealed.into_iter().map(|(_, envelope)| envelope).collect()
+    }
+
+    /// A turn that has to wait for the disk.
+    pub(super) fn waits(&mut self, at_ms: u64, name: &str, turn: &Turn) {
+        if turn.outputs.iter().any(|output| matches!(output, Output::Verdict { .. })) {
+            self.violated(at_ms, Rule::VerdictAtOnce, name, "a verdict waits for a commit".to_owned());
+        }
     }
 
     /// Memory after a step.
@@ -422,8 +462,8 @@ impl World {
     /// What is still on its way, of what is committed.
     pub(super) fn open_deliveries(&self) -> Vec<String> {
         let open = |letter: &Letter| {
-            let severed = self.checks.is_severed(letter.from, letter.to);
-            letter.number.is_some() && letter.stage < DeliveryStage::Delivered && !severed
+            let on_its_way = letter.number.is_some() && letter.stage < DeliveryStage::Delivered;
+            on_its_way && !self.checks.need_not_arrive(letter)
         };
         let letters = self.checks.letters.iter().filter(|(_, letter)| open(letter));
         let mut open: Vec<String> = letters
@@ -443,7 +483,9 @@ impl World {
             self.violated(Rule::AllDelivered, "world", what);
         }
         if self.checks.violations.is_empty() {
-            self.violated(Rule::Reasonable, "world", "somebody still waits to do something".to_owned());
+            let acts: Vec<String> =
+                self.queue.acts().map(|(place, act)| format!("n{place:02} waits for {act:?}")).collect();
+            self.violated(Rule::Reasonable, "world", acts.join("; "));
         }
     }
 

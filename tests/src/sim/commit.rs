@@ -38,6 +38,7 @@ impl World {
             self.check_leaving(place, &turn.outputs);
             return self.release_all(place, turn.outputs);
         }
+        self.checks.waits(self.at_ms, &self.nodes[place].name, &turn);
         if self.sabotage == Some(Sabotage::EarlyRelease) {
             let outputs = std::mem::take(&mut turn.outputs);
             self.check_leaving(place, &outputs);

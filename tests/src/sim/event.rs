@@ -74,8 +74,11 @@ impl Queue {
         self.events.pop_first().map(|((at_ms, _), event)| (at_ms, event))
     }
 
-    /// Whether somebody is still going to do something.
-    pub(super) fn has_acts(&self) -> bool {
-        self.events.values().any(|event| matches!(event, Event::Act { .. }))
+    /// What people are still going to do.
+    pub(super) fn acts(&self) -> impl Iterator<Item = (Place, &Act)> {
+        self.events.values().filter_map(|event| match event {
+            Event::Act { node, act } => Some((*node, act)),
+            _ => None,
+        })
     }
 }

@@ -345,6 +345,10 @@ impl World {
 
     /// A node publishes, as the exit of somebody's push.
     pub(super) fn on_publish(&mut self, place: Place, id: RequestId, envelope: &Envelope) {
+        if self.plan.hostile == 0 {
+            // A hostile neighbour may push anything to its own writer.
+            self.checks.publishes(self.at_ms, &self.nodes[place].name, envelope);
+        }
         let alone = self.nodes[place].links.is_empty();
         let new = alone || self.remember_gossip(place, envelope);
         self.note(place, || format!("publishes {:?}{}", envelope.id(), if alone { " to nobody" } else { "" }));

@@ -157,6 +157,20 @@ impl Node {
         VaultImage { records }
     }
 
+    /// Breaks the disk, if that is what this world is for.
+    fn sabotage_disk(&mut self, sabotage: Option<Sabotage>) {
+        match sabotage {
+            Some(Sabotage::OldSessions) => self.forget_session_steps(),
+            Some(Sabotage::ForgetClientIds) => self.vault.retain(|key, _| key.kind != RecordKind::ClientId),
+            Some(Sabotage::TornRecord) => {
+                if let Some((_, value)) = self.vault.iter_mut().find(|(key, _)| key.kind == RecordKind::Contact) {
+                    value.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Puts every ratchet back to where it was when the process before this one started.
     fn forget_session_steps(&mut self) {
         let sessions = |vault: &BTreeMap<VaultKey, Vec<u8>>| -> BTreeMap<VaultKey, Vec<u8>> {
@@ -216,9 +230,7 @@ impl World {
         // The monotonic clock counts from an arbitrary moment.
         node.monotonic_base_ms = self.at_ms;
         node.rng.fill_bytes(&mut node.onion_secret);
-        if self.sabotage == Some(Sabotage::OldSessions) {
-            node.forget_session_steps();
-        }
+        node.sabotage_disk(self.sabotage);
         let now = self.now_of(place);
         let node = &mut self.nodes[place];
         let setup = Setup {

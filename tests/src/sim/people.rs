@@ -33,10 +33,12 @@ pub(super) enum Act {
         /// The text of it.
         link: String,
     },
-    /// Accepts a stranger.
+    /// Accepts a stranger, or refuses them.
     Accept {
         /// Which.
         request: RequestNumber,
+        /// Who it is.
+        whom: Place,
     },
     /// Blocks somebody, or ends that.
     Block {
@@ -190,7 +192,11 @@ impl World {
                 Ok(invite) => Command::AddContact { invite: Box::new(invite), name: None },
                 Err(error) => return self.refused(place, &format!("{act:?}"), &error.to_string()),
             },
-            Act::Accept { request } => Command::AnswerRequest { request: *request, accept: true, name: None },
+            Act::Accept { request, whom } if chance(&mut self.rng, 10) => {
+                self.part(place, *whom);
+                Command::AnswerRequest { request: *request, accept: false, name: None }
+            }
+            Act::Accept { request, .. } => Command::AnswerRequest { request: *request, accept: true, name: None },
             Act::Block { blocked: true, .. } if self.calm => return,
             Act::Block { whom, blocked } => {
                 let Some(contact) = self.contact_of(place, *whom) else { return };
@@ -198,7 +204,7 @@ impl World {
             }
             Act::Remove { whom } => {
                 let Some(contact) = self.contact_of(place, *whom) else { return };
-                self.checks.sever(place, *whom);
+                self.part(place, *whom);
                 Command::RemoveContact(contact)
             }
             Act::Write { to, .. } if self.checks.is_severed(place, *to) => return,
@@ -211,6 +217,15 @@ impl World {
         let id = RequestId(self.fresh_number());
         self.nodes[place].commands.insert(id, act);
         self.step(place, Input::Command { id, command });
+    }
+
+    /// Somebody removes or refuses somebody. Half of them are sorry later, ask for the address, and add them again.
+    fn part(&mut self, place: Place, whom: Place) {
+        self.checks.sever(place, whom);
+        if chance(&mut self.rng, 50) {
+            let in_ms = self.human_ms() * 2;
+            self.queue.put(self.at_ms + in_ms, Event::Act { node: whom, act: Act::Lend { to: place } });
+        }
     }
 
     fn contact_of(&self, place: Place, whom: Place) -> Option<ContactNumber> {
@@ -241,6 +256,7 @@ impl World {
             (Act::Add { .. }, Reply::Contact(view)) => self.note(place, || format!("adds {}", view.name)),
             (Act::Add { .. }, Reply::Refused(CommandError::AlreadyContact(_) | CommandError::InviteUsed { .. })) => {}
             (Act::Accept { .. }, Reply::Contact(view)) => self.note(place, || format!("accepts {}", view.name)),
+            (Act::Accept { .. }, Reply::Done) => self.note(place, || "refuses".to_owned()),
             (Act::Accept { .. }, Reply::Refused(CommandError::NoSuchRequest)) => {}
             (Act::Write { to, text, client_id, repeats }, Reply::Message { message, known }) => {
                 let label: String = text.chars().take(14).collect();
@@ -278,6 +294,9 @@ impl World {
     pub(super) fn on_told(&mut self, place: Place, told: &Told) {
         match told {
             Told::ContactAdded(view) => {
+                if let Some(&whom) = self.accounts.get(&view.account) {
+                    self.checks.mend(self.at_ms, place, whom);
+                }
                 self.nodes[place].contacts.insert(view.account, view.number);
             }
             Told::ContactRemoved(number) => {
@@ -286,7 +305,8 @@ impl World {
             Told::ContactRequested(view) => {
                 self.note(place, || format!("is asked by {:?}", view.name));
                 let in_ms = self.human_ms();
-                let act = Act::Accept { request: view.number };
+                let Some(&whom) = self.accounts.get(&view.account) else { return };
+                let act = Act::Accept { request: view.number, whom };
                 self.queue.put(self.at_ms + in_ms, Event::Act { node: place, act });
             }
             Told::MessageReceived(view) => {

@@ -9,6 +9,7 @@ use super::check::Rule;
 use super::event::{Event, Place};
 use super::network::other_end;
 use super::node::Asker;
+use super::sabotage::Sabotage;
 use super::world::World;
 
 impl World {
@@ -21,7 +22,8 @@ impl World {
             let result = Err(Refusal::LinkGone);
             return self.queue.put(self.at_ms + 1, Event::Done { node: place, life, id, result });
         }
-        if let Some(hop_ms) = self.hop_ms(link) {
+        let arrives = self.sabotage != Some(Sabotage::LosePushes);
+        if let Some(hop_ms) = self.hop_ms(link).filter(|_| arrives) {
             let event = Event::Cell { link: other_end(link), cell, request: Some(id), life };
             self.queue.put(self.at_ms + hop_ms, event);
         }

@@ -1,7 +1,7 @@
 //! Worlds that are broken on purpose, one way each: a checker that does not notice is no checker.
 
-use starling_messenger::record::{HistoryRecord, RecordKind, VaultWrite, decode_record, encode_record};
-use starling_messenger::turn::{Output, Turn};
+use starling_messenger::record::{HistoryRecord, RecordKind, VaultKey, VaultWrite, decode_record, encode_record};
+use starling_messenger::turn::{Output, RequestId, Turn};
 use starling_messenger::view::{DeliveryStage, Event as Told};
 
 use super::event::Place;
@@ -34,6 +34,16 @@ pub enum Sabotage {
     TinyMemory,
     /// A push cell is answered twice.
     TwoAnswers,
+    /// No push ever arrives.
+    LosePushes,
+    /// A node forgets at each start under which ids programs have sent.
+    ForgetClientIds,
+    /// The last byte of a record is lost.
+    TornRecord,
+    /// A verdict comes with a write.
+    SlowVerdict,
+    /// A node publishes its own envelopes.
+    PublishOwn,
 }
 
 impl World {
@@ -79,6 +89,13 @@ impl World {
                     self.nodes[0].island = 1_000;
                 }
             }
+            Some(Sabotage::SlowVerdict) => {
+                if turn.outputs.iter().any(|output| matches!(output, Output::Verdict { .. })) {
+                    turn.writes.push(VaultWrite::Delete { key: VaultKey::single(RecordKind::Node) });
+                }
+            }
+            Some(Sabotage::PublishOwn) => self.publish_own(place, turn),
+            Some(Sabotage::LosePushes | Sabotage::ForgetClientIds | Sabotage::TornRecord) => {}
             Some(Sabotage::OldSessions | Sabotage::EarlyRelease | Sabotage::TinyMemory) | None => {}
         }
     }
@@ -90,6 +107,14 @@ impl World {
         if let Some(copy) = turn.outputs.iter().find_map(copy) {
             turn.outputs.push(copy);
             self.sabotaged = true;
+        }
+    }
+
+    fn publish_own(&mut self, place: Place, turn: &mut Turn) {
+        let name = self.nodes[place].name.clone();
+        if let Some(envelope) = self.checks.sealed_by(&name).pop() {
+            let id = RequestId(u64::MAX);
+            turn.outputs.push(Output::Publish { id, topic: envelope.topic(), envelope });
         }
     }
 
