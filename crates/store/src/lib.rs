@@ -11,6 +11,7 @@
 //! lock          flock, with the pid of its holder
 //! vault.key     the master key, mode 0600, or sealed under a passphrase
 //! vault/schema  schema number, readable without opening the database
+//! vault/state.key what seals sessions: two slots, overwritten in place
 //! vault/records sled's directory
 //! pool/         the strangers' envelopes
 //! ballast       16 MiB, given up when the disk is nearly full

@@ -6,19 +6,22 @@
 //! that nobody ever syncs. sled's periodic flush stays on: it is the only caller of its cleaner.
 //!
 //! Nothing in the database says whose it is: keys are keyed hashes (`record_key`), values are sealed
-//! (`sealer`). Events get their sequence numbers here and lie in the same batch as the change they tell
+//! (`sealer`), and those of which no old copy may open are sealed under a key that is replaced (`forget`). Events get their sequence numbers here and lie in the same batch as the change they tell
 //! of, so that no event announces what a crash undoes.
 
 pub(crate) mod event_log;
+pub(crate) mod forget;
 pub(crate) mod record_key;
 pub(crate) mod records;
 mod schema;
 pub(crate) mod sealer;
+mod state_key;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite};
 use thiserror::Error;
@@ -28,10 +31,13 @@ use crate::atomic_file;
 use crate::reader::Reader;
 use crate::seal_at_rest::MasterKey;
 use crate::vault::event_log::EventLog;
+use crate::vault::forget::Forgetting;
 use crate::vault::record_key::RecordKey;
 use crate::vault::records::{PendingBatch, Records};
+use crate::vault::state_key::StateKeyFile;
 
 pub use crate::vault::event_log::{EVENT_AGE_MS_MAX, EVENTS_MAX};
+pub use crate::vault::forget::{STATE_KEY_AGE_MS_MAX, STATE_KEY_AGE_MS_MIN};
 pub use crate::vault::schema::SCHEMA;
 
 /// Name of the vault's directory in a data directory.
@@ -106,6 +112,7 @@ pub struct Vault {
 #[derive(Debug)]
 struct CommitState {
     events: EventLog,
+    forgetting: Forgetting,
     failed: bool,
 }
 
@@ -119,10 +126,20 @@ impl Vault {
     pub fn open(directory: &Path, master: &MasterKey) -> Result<(Self, VaultImage), VaultError> {
         let vault_directory = directory.join(VAULT_DIRECTORY);
         let noted = schema::check_note(&vault_directory, master)?;
+        let state_keys = StateKeyFile::open(&vault_directory, master)?;
         let path = vault_directory.join(RECORDS_DIRECTORY);
         atomic_file::create_private_directory(&path)?;
         let database = sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).open()?;
         let records = Arc::new(Records::new(database, &database_file(&path), master)?);
+        let was_there = state_keys.is_some();
+        let state_keys = match state_keys {
+            Some(state_keys) => state_keys,
+            None if schema::predates_state_key(&records, noted)? => {
+                StateKeyFile::create(&vault_directory, master, unix_ms_now())?
+            }
+            None => return Err(VaultError::Damaged("its state key file is missing")),
+        };
+        records.use_state_keys(&state_keys.keys());
         schema::bring_up_to_date(&records, &vault_directory, master, noted)?;
         for synced in [&path, &vault_directory, directory] {
             atomic_file::sync_directory(synced)?;
@@ -130,7 +147,8 @@ impl Vault {
         let (image, health) = load(&records)?;
         let events = EventLog::load(&records)?;
         records.set_durable_event(events.newest());
-        let state = Mutex::new(CommitState { events, failed: false });
+        let forgetting = Forgetting::load(&records, state_keys, was_there)?;
+        let state = Mutex::new(CommitState { events, forgetting, failed: false });
         Ok((Self { records, state, health }, image))
     }
 
@@ -189,6 +207,7 @@ impl Vault {
             return Ok(first);
         }
         batch.commit()?;
+        state.forgetting.asked |= writes.iter().any(forget::asks_to_forget);
         self.records.set_durable_event(state.events.newest());
         Ok(first)
     }
@@ -214,6 +233,12 @@ impl Vault {
     fn lock_state(&self) -> MutexGuard<'_, CommitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When a first state key is made: its age is all that the time is for.
+fn unix_ms_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The one file in which sled keeps everything, as long as no page outgrows it.

@@ -4,14 +4,16 @@ use std::fmt;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use starling_messenger::record::{RecordKind, VaultKey};
 use zeroize::Zeroizing;
 
 use crate::seal_at_rest::MasterKey;
-use crate::vault::VaultError;
 use crate::vault::record_key::{KEY_BYTES, KeyHasher, PARENT_BYTES, RecordKey};
 use crate::vault::sealer::{PIECE_BYTES, Sealer, pieces_of};
+use crate::vault::state_key::StateKey;
+use crate::vault::{VaultError, forget};
 
 /// An open database with its keys. Shared by the vault and its readers.
 pub(crate) struct Records {
@@ -19,6 +21,8 @@ pub(crate) struct Records {
     /// Our own handle on sled's file: the one through which a commit becomes durable.
     file: File,
     sealer: Sealer,
+    /// Under the state keys, newest first: the first seals, all open.
+    state_sealers: RwLock<Vec<Sealer>>,
     hasher: KeyHasher,
     /// Newest event that survives a power cut; readers see none beyond it.
     durable_event: AtomicU64,
@@ -36,9 +40,39 @@ impl Records {
             database,
             file: File::open(file)?,
             sealer: Sealer::new(master),
+            state_sealers: RwLock::new(Vec::new()),
             hasher: KeyHasher::new(master),
             durable_event: AtomicU64::new(0),
         })
+    }
+
+    /// Seals state records under the first of `keys`, and opens them under any.
+    pub(crate) fn use_state_keys(&self, keys: &[&StateKey]) {
+        let sealers = keys.iter().map(|key| Sealer::under(&key.key)).collect();
+        *self.state_sealers.write().unwrap_or_else(PoisonError::into_inner) = sealers;
+    }
+
+    fn seal(&self, key: &RecordKey, value: &[u8]) -> Result<Vec<u8>, VaultError> {
+        if !forget::is_state(key) {
+            return self.sealer.seal(key, value);
+        }
+        let sealers = self.state_sealers.read().unwrap_or_else(PoisonError::into_inner);
+        sealers.first().ok_or(VaultError::Damaged("its state key is missing"))?.seal(key, value)
+    }
+
+    fn unseal(&self, key: &RecordKey, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        if !forget::is_state(key) {
+            return self.sealer.open(key, sealed);
+        }
+        let sealers = self.state_sealers.read().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = Err(VaultError::Damaged("its state key is missing"));
+        for sealer in sealers.iter() {
+            opened = sealer.open(key, sealed);
+            if opened.is_ok() {
+                break;
+            }
+        }
+        opened
     }
 
     pub(crate) fn durable_event(&self) -> u64 {
@@ -70,7 +104,7 @@ impl Records {
         let Some(mut first) = self.database.get(key)? else { return Ok(None) };
         loop {
             let read = self.read_pieces(key, &first);
-            // A commit between the reads of two pieces gives pieces of two values.
+            // A commit between the reads of two pieces gives pieces of two values, and a key may be wiped between.
             let Err(VaultError::Damaged(_)) = read else { return read.map(Some) };
             match self.database.get(key)? {
                 Some(now) if now != first => first = now,
@@ -81,16 +115,25 @@ impl Records {
     }
 
     fn read_pieces(&self, key: &RecordKey, first: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let pieces = pieces_of(first);
-        if pieces == 1 {
-            return self.sealer.open(key, first);
+        if pieces_of(first) == 1 {
+            return self.unseal(key, first);
         }
+        self.unseal(key, &self.joined_pieces(key, first)?)
+    }
+
+    fn joined_pieces(&self, key: &RecordKey, first: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut sealed = first.to_vec();
-        for piece in 1..pieces {
+        for piece in 1..pieces_of(first) {
             let damaged = VaultError::Damaged("a piece of a record is missing");
             sealed.extend_from_slice(&self.database.get(piece_key(key, piece))?.ok_or(damaged)?);
         }
-        self.sealer.open(key, &sealed)
+        Ok(sealed)
+    }
+
+    /// The value at `key` as schema 1 sealed it: under the master key, whatever its kind.
+    pub(crate) fn get_under_master(&self, key: &RecordKey) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let Some(first) = self.database.get(key)? else { return Ok(None) };
+        self.sealer.open(key, &self.joined_pieces(key, &first)?).map(Some)
     }
 
     /// The keys of all records of `kind`, in order.
@@ -145,7 +188,7 @@ impl<'a> PendingBatch<'a> {
 
     /// Sets the value at `key`, and removes the pieces by which an older one was longer.
     pub(crate) fn put(&mut self, key: RecordKey, value: &[u8]) -> Result<(), VaultError> {
-        let sealed = self.records.sealer.seal(&key, value)?;
+        let sealed = self.records.seal(&key, value)?;
         let mut next_piece: u8 = 0;
         for piece in sealed.chunks(PIECE_BYTES) {
             match next_piece {
@@ -191,6 +234,22 @@ impl Records {
         let mut bytes = self.database.get(key).unwrap().unwrap().to_vec();
         *bytes.last_mut().unwrap() ^= 1;
         self.database.insert(key, bytes).unwrap();
+        self.database.flush().unwrap();
+    }
+
+    /// What is stored at `key`, of one piece.
+    pub(crate) fn stored(&self, key: &RecordKey) -> Vec<u8> {
+        self.database.get(key).unwrap().unwrap().to_vec()
+    }
+
+    /// Opens `sealed` under any key that is still there.
+    pub(crate) fn opens(&self, key: &RecordKey, sealed: &[u8]) -> bool {
+        self.unseal(key, sealed).is_ok() || self.sealer.open(key, sealed).is_ok()
+    }
+
+    /// Seals as schema 1 did.
+    pub(crate) fn put_as_schema_1(&self, key: &RecordKey, value: &[u8]) {
+        self.database.insert(key, self.sealer.seal(key, value).unwrap()).unwrap();
         self.database.flush().unwrap();
     }
 }

@@ -10,9 +10,9 @@ use std::path::Path;
 
 use crate::atomic_file;
 use crate::seal_at_rest::MasterKey;
-use crate::vault::VaultError;
 use crate::vault::record_key::{KEY_BYTES, RecordKey};
 use crate::vault::records::{PendingBatch, Records};
+use crate::vault::{VaultError, forget};
 
 /// Schema of the vaults that this build writes.
 pub const SCHEMA: u32 = 1 + STEPS.len() as u32;
@@ -20,7 +20,9 @@ pub const SCHEMA: u32 = 1 + STEPS.len() as u32;
 /// Brings a vault from one schema to the next, in the batch that also sets the number.
 type Step = fn(&mut PendingBatch<'_>) -> Result<(), VaultError>;
 /// The step at index 0 leads from schema 1 to 2.
-const STEPS: [Step; 0] = [];
+const STEPS: [Step; 1] = [forget::seal_under_state_key];
+/// The first schema with a state key.
+const STATE_KEY_SCHEMA: u32 = 2;
 
 const NOTE_FILE: &str = "schema";
 const NOTE_BYTES_MAX: u64 = 256;
@@ -65,19 +67,29 @@ pub(crate) fn bring_up_to_date(
     Ok(())
 }
 
-fn migrate(records: &Records, steps: &[Step], key_is_known: bool) -> Result<(), VaultError> {
-    let newest = u32::try_from(steps.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let found = match records.get(&SCHEMA_KEY) {
+/// Whether a vault without a state key file is one that never had it: new, or older than the state key.
+pub(crate) fn predates_state_key(records: &Records, noted: Option<u32>) -> Result<bool, VaultError> {
+    Ok(stored_number(records, noted.is_some())?.is_none_or(|found| found < STATE_KEY_SCHEMA))
+}
+
+/// The number in the database; `None` when nothing was ever committed.
+fn stored_number(records: &Records, key_is_known: bool) -> Result<Option<u32>, VaultError> {
+    match records.get(&SCHEMA_KEY) {
         Ok(Some(value)) => {
             let number: [u8; 4] = value.as_slice().try_into().map_err(|_| VaultError::Damaged("its schema record"))?;
-            u32::from_le_bytes(number)
+            Ok(Some(u32::from_le_bytes(number)))
         }
-        Ok(None) if records.is_empty() => {
-            return commit_step(records, newest, |_| Ok(()));
-        }
-        Ok(None) => return Err(VaultError::Damaged("its schema record is missing")),
-        Err(VaultError::Damaged(_)) if !key_is_known => return Err(VaultError::WrongKey),
-        Err(error) => return Err(error),
+        Ok(None) if records.is_empty() => Ok(None),
+        Ok(None) => Err(VaultError::Damaged("its schema record is missing")),
+        Err(VaultError::Damaged(_)) if !key_is_known => Err(VaultError::WrongKey),
+        Err(error) => Err(error),
+    }
+}
+
+fn migrate(records: &Records, steps: &[Step], key_is_known: bool) -> Result<(), VaultError> {
+    let newest = u32::try_from(steps.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let Some(found) = stored_number(records, key_is_known)? else {
+        return commit_step(records, newest, |_| Ok(()));
     };
     refuse_newer(found, newest)?;
     for (from, step) in (1..).zip(steps).filter(|(from, _)| *from >= found) {
@@ -95,6 +107,12 @@ fn commit_step(
     step(&mut batch)?;
     batch.put(SCHEMA_KEY, &to.to_le_bytes())?;
     batch.commit()
+}
+
+#[cfg(test)]
+/// Makes `records` what schema 1 left.
+pub(crate) fn set_number(records: &Records, number: u32) {
+    commit_step(records, number, |_| Ok(())).unwrap();
 }
 
 fn refuse_newer(found: u32, supported: u32) -> Result<(), VaultError> {

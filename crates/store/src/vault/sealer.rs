@@ -33,6 +33,11 @@ pub(crate) struct Sealer {
 impl Sealer {
     pub(crate) fn new(master: &MasterKey) -> Self {
         let key = master.derive("starling vault 1 record sealing");
+        Self::under(&key)
+    }
+
+    /// Seals under `key` itself.
+    pub(crate) fn under(key: &[u8; 32]) -> Self {
         Self { cipher: ChaCha20Poly1305::new(&Key::from(*key)) }
     }
 

@@ -286,7 +286,7 @@ fn a_newer_schema_is_refused_and_no_byte_changes() {
     drop(vault);
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
-    fs::write(&note, text.replacen("starling-vault 1", "starling-vault 4", 1)).unwrap();
+    fs::write(&note, text.replacen("starling-vault 2", "starling-vault 4", 1)).unwrap();
     let before = all_files(directory.path());
     let refused = Vault::open(directory.path(), &master(1)).unwrap_err();
     assert!(matches!(refused, VaultError::Newer { found: 4, supported: SCHEMA }));

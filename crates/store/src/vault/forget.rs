@@ -1,0 +1,179 @@
+//! Forgetting: a new state key, all state records under it, the old key wiped. Then no old copy of a session,
+//! a one-time key or a text on its way opens any more, wherever the database left it.
+//!
+//! It goes in bounded pieces between commits. Until the old key is wiped both open, so that a crash at any
+//! point loses nothing: the next start finds two keys and goes on.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use starling_messenger::record::{RecordKind, VaultWrite};
+
+use crate::vault::record_key::RecordKey;
+use crate::vault::records::{PendingBatch, Records};
+use crate::vault::state_key::StateKeyFile;
+use crate::vault::{CommitState, Vault, VaultError};
+
+/// Age at which the state key is replaced, ms.
+pub const STATE_KEY_AGE_MS_MAX: u64 = 24 * 3_600_000;
+/// Time from one state key to the next that a deletion asks for, ms: a peer that makes sessions come and go
+/// must not have all records written without end.
+pub const STATE_KEY_AGE_MS_MIN: u64 = 10_000;
+/// Records of one piece.
+const PIECE_RECORDS: usize = 32;
+/// Bytes of records after which a piece ends.
+const PIECE_BYTES: usize = 256 << 10;
+/// Kinds under the state key: what loses its point if an old copy stays readable, and is small enough to be
+/// written anew each day.
+const STATE_KINDS: [RecordKind; 6] = [
+    RecordKind::Prekeys,
+    RecordKind::Invite,
+    RecordKind::Session,
+    RecordKind::Skipped,
+    RecordKind::Outbox,
+    RecordKind::Request,
+];
+
+/// Whether the record at `key` is sealed under the state key.
+pub(crate) fn is_state(key: &RecordKey) -> bool {
+    STATE_KINDS.iter().any(|kind| *kind as u8 == key[0])
+}
+
+/// Whether `write` ends what has to be forgotten soon. Spent message keys and delivered texts go with the
+/// day: they come with every message.
+pub(crate) fn asks_to_forget(write: &VaultWrite) -> bool {
+    let VaultWrite::Delete { key } = write else { return false };
+    matches!(key.kind, RecordKind::Session | RecordKind::Contact | RecordKind::Request)
+}
+
+/// How far forgetting is.
+pub(crate) struct Forgetting {
+    pub(crate) file: StateKeyFile,
+    /// Something was deleted since the newest key was made.
+    pub(crate) asked: bool,
+    /// Records that may still be under the old key; `None` when there is no old key.
+    waiting: Option<VecDeque<RecordKey>>,
+    /// Records that no key opens: nothing was lost by us, and nothing may be wiped that might open them.
+    unread: usize,
+}
+
+impl std::fmt::Debug for Forgetting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forgetting").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+impl Forgetting {
+    /// Goes on with what a crash interrupted. A vault that was there before has its key replaced soon: what its
+    /// last run deleted may not be forgotten yet.
+    pub(crate) fn load(records: &Records, file: StateKeyFile, asked: bool) -> Result<Self, VaultError> {
+        let waiting = if file.has_leftover() { Some(state_keys_of(records)?) } else { None };
+        Ok(Self { file, asked, waiting, unread: 0 })
+    }
+
+    fn step(&mut self, records: &Records, now_unix_ms: u64) -> Result<(), VaultError> {
+        let Some(waiting) = self.waiting.as_mut() else {
+            self.file.add(now_unix_ms)?;
+            records.use_state_keys(&self.file.keys());
+            self.asked = false;
+            self.unread = 0;
+            self.waiting = Some(state_keys_of(records)?);
+            return Ok(());
+        };
+        if waiting.is_empty() {
+            if self.unread > 0 && self.file.has_torn() {
+                return Err(VaultError::Damaged("records fail their check, and so does a slot of the state key"));
+            }
+            self.file.wipe_old()?;
+            records.use_state_keys(&self.file.keys());
+            self.waiting = None;
+            return Ok(());
+        }
+        let mut batch = PendingBatch::new(records);
+        let mut bytes: usize = 0;
+        for _ in 0..PIECE_RECORDS {
+            let Some(key) = waiting.pop_front() else { break };
+            match records.get(&key) {
+                Ok(Some(value)) => {
+                    bytes = bytes.saturating_add(value.len());
+                    batch.put(key, &value)?;
+                }
+                Ok(None) => {}
+                Err(VaultError::Damaged(_)) => self.unread += 1,
+                Err(error) => return Err(error),
+            }
+            if bytes >= PIECE_BYTES {
+                break;
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { batch.commit() }
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.waiting.is_some()
+    }
+}
+
+impl Vault {
+    /// How long the next [`Vault::forget_step`] may wait; nothing when it is due.
+    pub fn forget_wait(&self, now_unix_ms: u64) -> Duration {
+        let state = self.lock_state();
+        let made = state.forgetting.file.made_unix_ms();
+        let age_max = if state.forgetting.asked { STATE_KEY_AGE_MS_MIN } else { STATE_KEY_AGE_MS_MAX };
+        // A key from the future was made under a clock that was wrong.
+        if state.forgetting.is_under_way() || now_unix_ms < made {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(made.saturating_add(age_max).saturating_sub(now_unix_ms))
+    }
+
+    /// One bounded piece of replacing the state key: begins, goes on, or ends. Other commits may come between.
+    ///
+    /// # Errors
+    /// As [`Vault::commit`]: the caller must end the process. Nothing is lost; the next start goes on.
+    pub fn forget_step(&self, now_unix_ms: u64) -> Result<(), VaultError> {
+        let mut state = self.lock_state();
+        let CommitState { forgetting, failed, .. } = &mut *state;
+        if *failed {
+            return Err(VaultError::Failed);
+        }
+        let stepped = forgetting.step(&self.records, now_unix_ms);
+        *failed = stepped.is_err();
+        stepped
+    }
+
+    /// Ends what is under way and does what was asked for, without a pause: before the vault is closed.
+    ///
+    /// # Errors
+    /// As [`Vault::forget_step`].
+    pub fn finish_forgetting(&self, now_unix_ms: u64) -> Result<(), VaultError> {
+        while self.must_finish() {
+            self.forget_step(now_unix_ms)?;
+        }
+        Ok(())
+    }
+
+    fn must_finish(&self) -> bool {
+        let state = self.lock_state();
+        state.forgetting.is_under_way() || state.forgetting.asked
+    }
+}
+
+fn state_keys_of(records: &Records) -> Result<VecDeque<RecordKey>, VaultError> {
+    STATE_KINDS.into_iter().flat_map(|kind| records.keys_of_kind(kind)).collect()
+}
+
+/// Schema 1 to 2: what was sealed under the master key goes under the state key. Damaged records stay.
+pub(crate) fn seal_under_state_key(batch: &mut PendingBatch<'_>) -> Result<(), VaultError> {
+    for key in state_keys_of(batch.records())? {
+        match batch.records().get_under_master(&key) {
+            Ok(Some(value)) => batch.put(key, &value)?,
+            Ok(None) | Err(VaultError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
