@@ -9,6 +9,7 @@ use libp2p::swarm::ConnectionId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::address::{AddressScope, NodeKey};
+use crate::config::CONNECTIONS_PER_PEER_MAX;
 use crate::event::LinkId;
 use crate::links::Link;
 use crate::streams::Protocol;
@@ -121,6 +122,13 @@ impl Peer {
         let lives = |held: &&Held| self.connections.iter().any(|connection| connection.id == held.connection);
         let linked = self.outbound.iter().chain(&self.inbound).find(lives).map(|held| held.connection);
         linked.or_else(|| self.connections.last().map(|connection| connection.id))
+    }
+
+    /// The connection to close because there are more than [`CONNECTIONS_PER_PEER_MAX`]: the oldest, which is most
+    /// likely dead. Only a peer's own connections make room for it.
+    pub(crate) fn connection_too_many(&self) -> Option<ConnectionId> {
+        let too_many = self.connections.len() > CONNECTIONS_PER_PEER_MAX as usize;
+        self.connections.first().filter(|_| too_many).map(|connection| connection.id)
     }
 
     /// A place for one more inbound stream.

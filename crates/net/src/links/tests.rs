@@ -125,6 +125,25 @@ fn seeds_are_dialed_again_quickly_while_there_is_no_link() {
 }
 
 #[test]
+fn whoever_is_alone_asks_everybody_again_after_ten_seconds() {
+    let rng = &mut rng();
+    let mut plan = Plan::new(false, 0, rng);
+    let candidates = [candidate(1), candidate(2), candidate(3)];
+    let alone = View { candidates: &candidates, links: &[] };
+    for _ in 0..5 {
+        plan.finished(key(1), Outcome::Failed, 0);
+    }
+    plan.finished(key(2), Outcome::Full, 0);
+    plan.penalize(key(3), 0);
+    assert_eq!(plan.tick(&alone, ALONE_MS - 1, rng), []);
+    let linked = View { links: &[link(9, 0, 0)], ..alone };
+    assert_eq!(plan.tick(&linked, ALONE_MS, rng), [], "whoever has a link has time");
+    let mut again = opened(&plan.tick(&alone, ALONE_MS, rng));
+    again.sort_unstable();
+    assert_eq!(again, [1, 2], "but nobody who broke the protocol");
+}
+
+#[test]
 fn a_forgotten_attempt_is_given_up() {
     let rng = &mut rng();
     let mut plan = Plan::new(false, 0, rng);
@@ -290,6 +309,8 @@ struct Member {
     /// When each peer may be opened again, by the rules as a stranger would write them down.
     quiet_until: BTreeMap<usize, u64>,
     failures: BTreeMap<usize, u32>,
+    /// When each peer's last attempt or link ended.
+    ended: BTreeMap<usize, u64>,
 }
 
 struct World {
@@ -322,6 +343,7 @@ impl World {
                 inbound: BTreeMap::new(),
                 quiet_until: BTreeMap::new(),
                 failures: BTreeMap::new(),
+                ended: BTreeMap::new(),
             });
         }
         let queue = BinaryHeap::new();
@@ -449,6 +471,7 @@ impl World {
             }
         };
         member.quiet_until.insert(other, self.now + wait);
+        member.ended.insert(other, self.now);
         if let Some(Action::Release(old)) = member.plan.finished(key(other), outcome, self.now) {
             let old = number(old);
             member.outbound.remove(&old);
@@ -484,7 +507,10 @@ impl World {
             let Action::Open(node) = action else { panic!("a tick releases nothing by itself") };
             let to = number(node);
             let quiet = self.members[at].quiet_until.get(&to).is_some_and(|until| self.now < *until);
-            assert!(!quiet || (links.is_empty() && to == SEED), "back-off: {at} opened {to} at {}", self.now);
+            // Whoever is alone asks its seed quickly, and everybody again after ten seconds.
+            let waited = self.members[at].ended.get(&to).is_none_or(|ended| self.now >= ended + 10_000);
+            let alone = links.is_empty() && (to == SEED || waited);
+            assert!(!quiet || alone, "back-off: {at} opened {to} at {}", self.now);
             let delay = self.delay();
             self.send(delay, Message::Hold { from: at, to });
         }
