@@ -1,0 +1,254 @@
+"""Makes traces from a seed: who says what, what is lost, repeated, overtaken, changed or late.
+
+The seed serves this module alone. A trace carries every byte that was drawn, so that no replayer needs it.
+"""
+
+import random
+
+from . import records
+from .primitives import blake3_256
+from .trace import FORMAT, VERSION, Randomness, World
+
+START_S = 494_000 * 3600
+DAY_S = 86_400
+
+
+class Drawn(Randomness):
+    """Draws, and notes in the event what was drawn."""
+
+    def __init__(self, rng, event):
+        super().__init__(event)
+        self.rng, self.event = rng, event
+
+    def _take(self, field, length):
+        data = self.rng.randbytes(length)
+        self.event[field] = data.hex()
+        return data
+
+
+class Producer:
+    def __init__(self, seed, post_quantum):
+        self.rng = rng = random.Random(f"{seed} {post_quantum}")
+        self.seed = seed
+        self.now_s = START_S
+        self.loss = rng.choice([0, 0.1, 0.3, 0.5])
+        self.delay_s = rng.choice([60, 5 * 3600, 2 * DAY_S])
+        self.document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "made_by": "python",
+            "comment": f"seed {seed}, loss {self.loss}, mean delay {self.delay_s} s",
+            "post_quantum": post_quantum,
+            "network": blake3_256(b"reference").hex(),
+            "parties": [self._party(name) for name in ("a", "b")],
+            "events": [],
+        }
+        self.world = World(self.document)
+        self.under_way = []  # (arrival, order, event index, recipient, flip)
+        self.sequence = 0
+        self.pools = {"a": {}, "b": {}}  # what did not open, by tag: B11.6 looks there when tags become watched
+        self.acks_due = {"a": [], "b": []}
+        self.sealed_at = {}  # message id -> (writer, session, chain, number), of the first sealing
+        self.seq = {"a": 0, "b": 0}
+        self.inbox = {}
+
+    def _hex(self, length):
+        return self.rng.randbytes(length).hex()
+
+    def _party(self, name):
+        return {
+            "name": name,
+            "identity": {k: self._hex(32) for k in ("account_seed", "signing_seed", "agreement_secret")},
+            "addr": self._hex(32),
+            "one_time": [{"id": self._hex(8), "secret": self._hex(32)} for _ in range(2)],
+        }
+
+    def _do(self, op, **inputs):
+        event = {"op": op, **inputs}
+        at = len(self.document["events"])
+        event["expect"] = self.world.perform(at, event, Drawn(self.rng, event))
+        self.document["events"].append(event)
+        return at, event["expect"]
+
+    def _ephemeral(self):
+        return {"secret": self._hex(32), "top_bit": self.rng.randrange(2)}
+
+    def _prefix(self, large=False):
+        return (bytes([1, large, 0, 0, 0, 0]) + (self.now_s // 3600).to_bytes(4, "little")).hex()
+
+    def publish(self, by):
+        self.seq[by] += 1
+        if self.seq[by] % 4 == 1:
+            self.inbox[by] = self._hex(32)
+        prekeys = {
+            "seq": self.seq[by],
+            "created_hour": self.now_s // 3600,
+            "shard": self.rng.randrange(2**32),
+            "signed_prekey_secret": self._hex(32),
+            "inbox_secret": self.inbox[by],
+            "kem_seed": self._hex(64),
+        }
+        at, _ = self._do(
+            "bundle", by=by, now_s=self.now_s, prekeys=prekeys, prefix=self._prefix(), ephemeral=self._ephemeral()
+        )
+        self._do("read_bundle", by=other(by), now_s=self.now_s + 7200, bundle=at)
+
+    def begin(self, by, one_time=None):
+        device = self.world.parties[other(by)].identity.device
+        generation = self.world.parties[by].generations.get(device, 0) + 1
+        self._do(
+            "begin",
+            by=by,
+            to=other(by),
+            now_s=self.now_s,
+            generation=generation,
+            one_time=one_time,
+            ephemeral_secret=self._hex(32),
+            kem_randomness=self._hex(32),
+        )
+        self._do("choose", by=by, to=other(by))
+
+    def session_of(self, by):
+        return self.world.parties[by].best(self.world.parties[other(by)].identity.device)
+
+    def say(self, by, lossless=False):
+        """One message, and what the network does to it."""
+        session = self.session_of(by)
+        if session is None:
+            return
+        if session.full:
+            self._do("full", by=by, session=session.name.hex())
+            return
+        # The first message of a session is a first contact; of those before the answer, the most are repetitions.
+        first = session.hello is not None and (lossless or session.header is None or self.rng.random() < 0.7)
+        large = not first and self.rng.random() < 0.1
+        message_id = self.rng.randbytes(16)
+        data = [records.content(message_id, self.rng.randbytes(self.rng.randrange(120)))]
+        if self.acks_due[by]:
+            due = self.acks_due[by][-8:]
+            data.append(records.acks(due))
+            self.acks_due[by] = [i for i in self.acks_due[by] if i not in due] if self.rng.random() < 0.7 else due
+        if self.rng.random() < 0.2:
+            party = self.world.parties[by]
+            data.append(records.card(self.rng.randrange(2**32), self.rng.randbytes(32), party.identity.listed))
+        if self.rng.random() < 0.1:
+            data.append(records.Record(self.rng.randrange(6, 256), self.rng.randbytes(5)))
+        at, done = self._do(
+            "seal",
+            by=by,
+            now_s=self.now_s,
+            session=session.name.hex(),
+            first=first,
+            prefix=self._prefix(large),
+            ephemeral=self._ephemeral(),
+            ratchet_secret=self._hex(32) if session.needs_step else None,
+            records=records.write(data).hex(),
+        )
+        self.sealed_at[message_id] = by, session.name.hex(), done["chain"], done["number"]
+        self._send(at, other(by), lossless)
+
+    def _send(self, at, to, lossless=False):
+        rng = self.rng
+        copies = 0
+        if lossless or rng.random() >= self.loss:
+            copies = 2 if rng.random() < 0.15 else 1
+        if copies == 0:
+            self._do("lost", envelope=at)
+        if rng.random() < 0.1:
+            size = 58 + len(self.world.envelopes[at].body)
+            flip = [rng.choice([rng.randrange(58), rng.randrange(size)]), 1 << rng.randrange(8)]
+            self._arrive(at, to, flip)
+        for _ in range(copies):
+            self._arrive(at, to, None)
+
+    def _arrive(self, at, to, flip):
+        delay = self.rng.expovariate(1 / self.delay_s)
+        if self.rng.random() < 0.05:
+            delay += self.rng.uniform(8, 18) * DAY_S
+        self.under_way.append((self.now_s + int(delay), self.sequence, at, to, flip))
+        self.sequence += 1
+
+    def deliver_due(self, until_s):
+        self.under_way.sort()
+        while self.under_way and self.under_way[0][0] <= until_s:
+            arrival, _, at, to, flip = self.under_way.pop(0)
+            self.now_s = max(self.now_s, arrival)
+            self._deliver(to, at, flip)
+        self.now_s = max(self.now_s, until_s)
+
+    def _deliver(self, to, at, flip):
+        _, done = self._do("deliver", by=to, now_s=self.now_s, envelope=at, flip=flip)
+        if done["opened"] is None:
+            envelope = self.world.envelopes[at]
+            tag = envelope.flipped(*flip).tag if flip else envelope.tag
+            self.pools[to].setdefault(tag, set()).add((at, tuple(flip or ())))
+            return
+        self._opened(to, bytes.fromhex(done["opened"]["records"]))
+        session = self.world.parties[to].sessions[bytes.fromhex(done["opened"]["session"])]
+        for tag, _, _ in session.watched():
+            for early, early_flip in sorted(self.pools[to].pop(tag, ())):
+                self._deliver(to, early, list(early_flip) or None)
+
+    def _opened(self, by, data):
+        for record in records.read(data):
+            if record.kind == records.CONTENT:
+                self.acks_due[by].append(record.data[:16])
+            elif record.kind == records.ACKS:
+                for message_id in records.acknowledged(record):
+                    writer, session, chain, number = self.sealed_at[message_id]
+                    if bytes.fromhex(session) in self.world.parties[writer].sessions:
+                        self._do("acknowledged", by=writer, session=session, chain=chain, number=number)
+
+    def state(self):
+        for by in ("a", "b"):
+            self._do("state", by=by, now_s=self.now_s)
+
+    def run(self):
+        rng = self.rng
+        self.publish("a")
+        self.publish("b")
+        one_time = self.document["parties"][1]["one_time"][0]["id"] if rng.random() < 0.6 else None
+        self.begin("a", one_time)
+        if rng.random() < 0.4:
+            self.begin("b")
+        for turn in range(rng.randrange(15, 40)):
+            by = rng.choice("ab")
+            for _ in range(rng.choice([1, 1, 2, 5])):
+                self.say(by)
+            self.deliver_due(self.now_s + int(rng.expovariate(1 / (self.delay_s / 2))))
+            if turn % 10 == 9:
+                self.state()
+        if self.seed % 8 == 3:
+            self.fill("a")
+        if rng.random() < 0.5:
+            self.recover(rng.choice("ab"))
+        self.deliver_due(self.now_s + 20 * DAY_S)
+        for by in "abab":
+            self.say(by, lossless=True)
+            self.deliver_due(self.now_s + DAY_S)
+        self.state()
+        return self.document
+
+    def fill(self, by):
+        """A whole chain that nobody acknowledges; only a few of its last messages arrive, in an order of their own."""
+        while (session := self.session_of(by)) is not None and not session.full:
+            self.say(by)
+        self.say(by)
+        self.state()
+
+    def recover(self, by):
+        """B7: a new handshake on a newer bundle, while the old session still receives."""
+        self.publish(other(by))
+        self.begin(by)
+        for _ in range(4):
+            self.say(by)
+            self.say(other(by))
+        self.deliver_due(self.now_s + int(self.delay_s))
+
+
+def other(by):
+    return "b" if by == "a" else "a"
+
+
+def produce(seed, post_quantum=False):
+    return Producer(seed, post_quantum).run()
