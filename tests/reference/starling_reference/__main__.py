@@ -19,9 +19,16 @@ def check_vectors(arguments):
 
 def make(arguments):
     document = produce(arguments.seed, arguments.post_quantum)
-    json.dump(document, sys.stdout, indent=0)
-    print()
+    write(document, arguments.output)
     return 0
+
+
+def write(document, path):
+    text = json.dumps(document, indent=1) + "\n"
+    if path is None:
+        sys.stdout.write(text)
+    else:
+        pathlib.Path(path).write_text(text)
 
 
 def replay(arguments):
@@ -37,8 +44,24 @@ def replay(arguments):
 
 
 def spoil_trace(arguments):
-    json.dump(spoil.spoil(json.loads(pathlib.Path(arguments.trace).read_text()), arguments.how), sys.stdout, indent=0)
-    print()
+    document = json.loads(pathlib.Path(arguments.trace).read_text())
+    spoil.WAYS[arguments.how](document)
+    write(document, arguments.output)
+    return 0
+
+
+def spoil_vectors(arguments):
+    spoiled = 0
+    for path in sorted(pathlib.Path(arguments.directory).glob("*.json")):
+        document = json.loads(path.read_text())
+        spoiled += spoil.spoil_vectors(document)
+        write(document, pathlib.Path(arguments.output) / path.name)
+    print(spoiled)
+    return 0
+
+
+def list_ways(_):
+    print("\n".join(sorted(spoil.WAYS)))
     return 0
 
 
@@ -48,9 +71,10 @@ def main():
     verb = verbs.add_parser("vectors", help="check every case of a directory of e2ee vectors")
     verb.add_argument("directory")
     verb.set_defaults(run=check_vectors)
-    verb = verbs.add_parser("produce", help="write a trace to standard output")
+    verb = verbs.add_parser("produce", help="write a trace")
     verb.add_argument("--seed", type=int, required=True)
     verb.add_argument("--post-quantum", action="store_true", help="with the post-quantum ratchet (B8)")
+    verb.add_argument("--output", help="a file; standard output without it")
     verb.set_defaults(run=make)
     verb = verbs.add_parser("replay", help="exit code 1 if a trace comes out otherwise")
     verb.add_argument("trace", nargs="+")
@@ -58,7 +82,14 @@ def main():
     verb = verbs.add_parser("spoil", help="write a trace with one thing in it made wrong")
     verb.add_argument("how", choices=sorted(spoil.WAYS))
     verb.add_argument("trace")
+    verb.add_argument("--output", help="a file; standard output without it")
     verb.set_defaults(run=spoil_trace)
+    verb = verbs.add_parser("spoil-vectors", help="copy a directory of vectors, wrong cases in it; print how many")
+    verb.add_argument("directory")
+    verb.add_argument("--output", required=True, help="a directory")
+    verb.set_defaults(run=spoil_vectors)
+    verb = verbs.add_parser("ways", help="list what spoil can do")
+    verb.set_defaults(run=list_ways)
     arguments = parser.parse_args()
     return arguments.run(arguments)
 

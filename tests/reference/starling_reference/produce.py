@@ -6,6 +6,7 @@ The seed serves this module alone. A trace carries every byte that was drawn, so
 import random
 
 from . import records
+from .device import GENERATION_JUMP_MAX
 from .primitives import blake3_256
 from .trace import FORMAT, VERSION, Randomness, World
 
@@ -50,6 +51,7 @@ class Producer:
         self.acks_due = {"a": [], "b": []}
         self.sealed_at = {}  # message id -> (writer, session, chain, number), of the first sealing
         self.seq = {"a": 0, "b": 0}
+        self.spent = None  # the one-time prekey that was used up
         self.inbox = {}
 
     def _hex(self, length):
@@ -78,7 +80,9 @@ class Producer:
 
     def publish(self, by):
         self.seq[by] += 1
-        if self.seq[by] % 4 == 1:
+        party = self.world.parties[by]
+        party.expire(self.now_s)
+        if self.seq[by] % 4 == 1 or not party.inboxes():
             self.inbox[by] = self._hex(32)
         prekeys = {
             "seq": self.seq[by],
@@ -93,9 +97,9 @@ class Producer:
         )
         self._do("read_bundle", by=other(by), now_s=self.now_s + 7200, bundle=at)
 
-    def begin(self, by, one_time=None):
+    def begin(self, by, one_time=None, jump=1):
         device = self.world.parties[other(by)].identity.device
-        generation = self.world.parties[by].generations.get(device, 0) + 1
+        generation = self.world.parties[by].generations.get(device, 0) + jump
         self._do(
             "begin",
             by=by,
@@ -111,7 +115,7 @@ class Producer:
     def session_of(self, by):
         return self.world.parties[by].best(self.world.parties[other(by)].identity.device)
 
-    def say(self, by, lossless=False):
+    def say(self, by, lossless=False, lost=False):
         """One message, and what the network does to it."""
         session = self.session_of(by)
         if session is None:
@@ -131,8 +135,6 @@ class Producer:
         if self.rng.random() < 0.2:
             party = self.world.parties[by]
             data.append(records.card(self.rng.randrange(2**32), self.rng.randbytes(32), party.identity.listed))
-        if self.rng.random() < 0.1:
-            data.append(records.Record(self.rng.randrange(6, 256), self.rng.randbytes(5)))
         at, done = self._do(
             "seal",
             by=by,
@@ -145,7 +147,8 @@ class Producer:
             records=records.write(data).hex(),
         )
         self.sealed_at[message_id] = by, session.name.hex(), done["chain"], done["number"]
-        self._send(at, other(by), lossless)
+        if not lost:
+            self._send(at, other(by), lossless)
 
     def _send(self, at, to, lossless=False):
         rng = self.rng
@@ -157,13 +160,15 @@ class Producer:
         if rng.random() < 0.1:
             size = 58 + len(self.world.envelopes[at].body)
             flip = [rng.choice([rng.randrange(58), rng.randrange(size)]), 1 << rng.randrange(8)]
-            self._arrive(at, to, flip)
+            self._arrive(at, to, flip, lossless)
         for _ in range(copies):
-            self._arrive(at, to, None)
+            self._arrive(at, to, None, lossless)
 
-    def _arrive(self, at, to, flip):
+    def _arrive(self, at, to, flip, soon):
         delay = self.rng.expovariate(1 / self.delay_s)
-        if self.rng.random() < 0.05:
+        if soon:
+            delay = min(delay, DAY_S)
+        elif self.rng.random() < 0.05:
             delay += self.rng.uniform(8, 18) * DAY_S
         self.under_way.append((self.now_s + int(delay), self.sequence, at, to, flip))
         self.sequence += 1
@@ -183,6 +188,7 @@ class Producer:
             tag = envelope.flipped(*flip).tag if flip else envelope.tag
             self.pools[to].setdefault(tag, set()).add((at, tuple(flip or ())))
             return
+        self.spent = done["opened"]["one_time"] or self.spent
         self._opened(to, bytes.fromhex(done["opened"]["records"]))
         session = self.world.parties[to].sessions[bytes.fromhex(done["opened"]["session"])]
         for tag, _, _ in session.watched():
@@ -207,8 +213,9 @@ class Producer:
         rng = self.rng
         self.publish("a")
         self.publish("b")
-        one_time = self.document["parties"][1]["one_time"][0]["id"] if rng.random() < 0.6 else None
-        self.begin("a", one_time)
+        invited = rng.random() < 0.6
+        one_time = self.document["parties"][1]["one_time"][0]["id"]
+        self.begin("a", one_time if invited else None)
         if rng.random() < 0.4:
             self.begin("b")
         for turn in range(rng.randrange(15, 40)):
@@ -220,14 +227,80 @@ class Producer:
                 self.state()
         if self.seed % 8 == 3:
             self.fill("a")
+        if self.seed % 16 == 5:
+            self.overflow()
         if rng.random() < 0.5:
             self.recover(rng.choice("ab"))
         self.deliver_due(self.now_s + 20 * DAY_S)
         for by in "abab":
-            self.say(by, lossless=True)
-            self.deliver_due(self.now_s + DAY_S)
+            self.exchange(by)
+        self.state()
+        self.refused_handshakes()
         self.state()
         return self.document
+
+    def exchange(self, by):
+        """Over a network that loses nothing a message must arrive, whatever was lost before it."""
+        before = len(self.document["events"])
+        self.say(by, lossless=True)
+        self.deliver_due(self.now_s + DAY_S)
+        events = self.document["events"][before:]
+        sealed = [before + i for i, e in enumerate(events) if e["op"] == "seal"]
+        opened = [e["envelope"] for e in events if e["op"] == "deliver" and e["expect"]["opened"]]
+        if not set(sealed) <= set(opened):
+            raise AssertionError(f"{self.document['comment']}: a message that was delivered does not open")
+
+    def refused_handshakes(self):
+        """First contacts that the rules forbid: none may open, none may leave a trace."""
+        self.publish("b")
+        if self.spent:
+            self.begin("a", self.spent)
+            self.refused_contact(wait_s=60)
+        self.begin("a", jump=GENERATION_JUMP_MAX + 2)
+        self.refused_contact(wait_s=60)
+        self.publish("b")
+        self.begin("a")
+        self.refused_contact(wait_s=29 * DAY_S + 3600)
+
+    def refused_contact(self, wait_s):
+        """By a, on its best session; delivered after a while."""
+        session = self.session_of("a")
+        data = records.write([records.content(self.rng.randbytes(16), b"let me in")])
+        at, _ = self._do(
+            "seal",
+            by="a",
+            now_s=self.now_s,
+            session=session.name.hex(),
+            first=True,
+            prefix=self._prefix(),
+            ephemeral=self._ephemeral(),
+            ratchet_secret=self._hex(32) if session.needs_step else None,
+            records=data.hex(),
+        )
+        self.now_s += wait_s
+        _, done = self._do("deliver", by="b", now_s=self.now_s, envelope=at, flip=None)
+        if done["opened"]:
+            raise AssertionError(f"{self.document['comment']}: a forbidden first contact opens")
+
+    def overflow(self):
+        """More skipped keys than a session keeps: the oldest go, and their messages no longer open."""
+        session = self.session_of("a")
+        if session is None or self.session_of("b") is None or session.name != self.session_of("b").name:
+            return
+        overtaken = []
+        for _ in range(5):
+            first_of_chain = len(self.document["events"])
+            while not self.session_of("a").full and len(self.document["events"]) - first_of_chain < 254:
+                self.say("a", lost=True)
+            overtaken += [i for i in range(first_of_chain, len(self.document["events"])) if self._is_seal(i)]
+            self._deliver("b", overtaken.pop(), None)
+            self.exchange("b")
+        for at in overtaken[:3] + overtaken[-3:]:
+            self._deliver("b", at, None)
+        self.state()
+
+    def _is_seal(self, at):
+        return self.document["events"][at]["op"] == "seal"
 
     def fill(self, by):
         """A whole chain that nobody acknowledges; only a few of its last messages arrive, in an order of their own."""

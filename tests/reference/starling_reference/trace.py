@@ -79,7 +79,7 @@ class World:
             signed, self.addresses[event["by"]], bytes.fromhex(event["prefix"]), Ephemeral.from_json(event["ephemeral"])
         )
         self.envelopes[at], self.owners[at] = envelope, event["by"]
-        return {"bundle": signed.hex(), "envelope": envelope.to_json()}
+        return {"envelope": envelope.to_json()}
 
     def _read_bundle(self, _, event, __):
         owner = self.owners[event["bundle"]]
