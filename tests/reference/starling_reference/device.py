@@ -52,9 +52,7 @@ class Party:
             if session.peer not in best or rank(session) > rank(best[session.peer]):
                 best[session.peer] = session
         self.sessions = {
-            name: s
-            for name, s in self.sessions.items()
-            if best[s.peer] is s or s.last_received_s + SESSION_S > now_s
+            name: s for name, s in self.sessions.items() if best[s.peer] is s or s.last_received_s + SESSION_S > now_s
         }
 
     def best(self, peer):

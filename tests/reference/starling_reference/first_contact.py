@@ -1,6 +1,6 @@
 """B5: the first message of a session, with its handshake."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .envelope import Envelope
 from .identity import Device, Listed
@@ -99,12 +99,10 @@ def seal(session, hello, inbox, data, prefix, ephemeral, ratchet_secret, now_s, 
     chain, number, plaintext, mk = after._next(ratchet_secret, data, MESSAGE_BYTES, random, now_s)
     if chain != 0:
         raise Refused("not_the_first_chain")
-    hs = Hello(**{**hello.__dict__, "number": number}).bytes
+    hs = replace(hello, number=number).bytes
     layer = outer(ephemeral.public, inbox, x25519(ephemeral.secret, inbox))
     envelope = Envelope(prefix, layer.tag, ephemeral.public, b"")
-    parts = seal_parts(
-        after.header_key_s, number, after.session_salt, mk, after.header, plaintext, envelope.ad0 + hs
-    )
+    parts = seal_parts(after.header_key_s, number, after.session_salt, mk, after.header, plaintext, envelope.ad0 + hs)
     body = aead_seal(layer.key, layer.nonce, hs + b"".join(parts), envelope.ad0)
     return after, number, envelope.with_body(body)
 

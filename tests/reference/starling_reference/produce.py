@@ -6,6 +6,8 @@ The seed serves this module alone. A trace carries every byte that was drawn, so
 import random
 
 from . import records
+from .forge import Forger
+from .envelope import Ephemeral
 from .device import GENERATION_JUMP_MAX
 from .primitives import blake3_256
 from .trace import FORMAT, VERSION, Randomness, World
@@ -72,8 +74,11 @@ class Producer:
         self.document["events"].append(event)
         return at, event["expect"]
 
+    def ephemeral(self):
+        return Ephemeral(self.rng.randbytes(32), self.rng.randrange(2))
+
     def _ephemeral(self):
-        return {"secret": self._hex(32), "top_bit": self.rng.randrange(2)}
+        return self.ephemeral().to_json()
 
     def _prefix(self, large=False):
         return (bytes([1, large, 0, 0, 0, 0]) + (self.now_s // 3600).to_bytes(4, "little")).hex()
@@ -97,9 +102,10 @@ class Producer:
         )
         self._do("read_bundle", by=other(by), now_s=self.now_s + 7200, bundle=at)
 
-    def begin(self, by, one_time=None, jump=1):
+    def begin(self, by, one_time=None, generation=None):
         device = self.world.parties[other(by)].identity.device
-        generation = self.world.parties[by].generations.get(device, 0) + jump
+        if generation is None:
+            generation = self.world.parties[by].generations.get(device, 0) + 1
         self._do(
             "begin",
             by=by,
@@ -235,7 +241,8 @@ class Producer:
         for by in "abab":
             self.exchange(by)
         self.state()
-        self.refused_handshakes()
+        self.hostile()
+        self.limits_of_handshakes()
         self.state()
         return self.document
 
@@ -250,21 +257,48 @@ class Producer:
         if not set(sealed) <= set(opened):
             raise AssertionError(f"{self.document['comment']}: a message that was delivered does not open")
 
-    def refused_handshakes(self):
-        """First contacts that the rules forbid: none may open, none may leave a trace."""
+    def hostile(self):
+        """What a peer with the right keys must not get away with. Then all goes on as if nothing had been."""
+        self.publish("b")
+        self.exchange("a")
+        forger = Forger(self, "a")
+        if self.session_of("a").chains_s == self.world.parties["b"].sessions[self.session_of("a").name].chains_r:
+            self._forged(forger.of_the_chain())
+        self.exchange("b")
+        if self.session_of("a").needs_step:
+            self._forged(forger.of_the_next_chain())
+        self._forged(forger.first_contacts())
+        self.state()
+        self.exchange("a")
+
+    def _forged(self, envelopes):
+        for comment, envelope in list(envelopes):
+            _, done = self._do(
+                "deliver", by="b", now_s=self.now_s, envelope=envelope.to_json(), flip=None, comment=comment
+            )
+            if done["opened"]:
+                raise AssertionError(f"{self.document['comment']}: {comment}: it opens")
+
+    def limits_of_handshakes(self):
+        """First contacts that the rules forbid: none may open, none may leave a trace. And one that they just allow."""
         self.publish("b")
         if self.spent:
             self.begin("a", self.spent)
-            self.refused_contact(wait_s=60)
-        self.begin("a", jump=GENERATION_JUMP_MAX + 2)
-        self.refused_contact(wait_s=60)
-        self.publish("b")
+            self.contact(wait_s=60, opens=False)
         self.begin("a")
-        self.refused_contact(wait_s=29 * DAY_S + 3600)
+        self.contact(wait_s=29 * DAY_S - self.now_s % 3600, opens=False)
+        self.publish("b")
+        known = self.world.parties["b"].generations[self.world.parties["a"].identity.device]
+        self.begin("a", generation=known + GENERATION_JUMP_MAX + 1)
+        self.contact(wait_s=60, opens=False)
+        # Lower than the one before, so that it is not the best one of a's.
+        self.begin("a", generation=known + GENERATION_JUMP_MAX)
+        name = bytes.fromhex(self.document["events"][-2]["expect"]["session"])
+        self.contact(wait_s=60, opens=True, session=self.world.parties["a"].sessions[name])
 
-    def refused_contact(self, wait_s):
-        """By a, on its best session; delivered after a while."""
-        session = self.session_of("a")
+    def contact(self, wait_s, opens, session=None):
+        """A first contact of a's, on its best session unless told; delivered after a while."""
+        session = session or self.session_of("a")
         data = records.write([records.content(self.rng.randbytes(16), b"let me in")])
         at, _ = self._do(
             "seal",
@@ -279,8 +313,8 @@ class Producer:
         )
         self.now_s += wait_s
         _, done = self._do("deliver", by="b", now_s=self.now_s, envelope=at, flip=None)
-        if done["opened"]:
-            raise AssertionError(f"{self.document['comment']}: a forbidden first contact opens")
+        if bool(done["opened"]) != opens:
+            raise AssertionError(f"{self.document['comment']}: a first contact opens: {not opens}, against the rules")
 
     def overflow(self):
         """More skipped keys than a session keeps: the oldest go, and their messages no longer open."""
@@ -303,11 +337,18 @@ class Producer:
         return self.document["events"][at]["op"] == "seal"
 
     def fill(self, by):
-        """A whole chain that nobody acknowledges; only a few of its last messages arrive, in an order of their own."""
+        """A whole chain of which nothing but the first message arrives in time, so that the next one skips the rest."""
+        before = len(self.document["events"])
+        self.exchange(by)
         while (session := self.session_of(by)) is not None and not session.full:
-            self.say(by)
+            self.say(by, lost=True)
         self.say(by)
+        late = [at for at in range(before, len(self.document["events"])) if self._is_seal(at)]
+        self.exchange(other(by))
+        self.exchange(by)
         self.state()
+        for at in self.rng.sample(late, 20):
+            self._deliver(other(by), at, None)
 
     def recover(self, by):
         """B7: a new handshake on a newer bundle, while the old session still receives."""

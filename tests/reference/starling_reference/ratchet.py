@@ -189,9 +189,7 @@ class Session:
         room = BODY_BYTES[prefix[1]] - HEADER_BYTES - 16
         chain, number, plaintext, mk = after._next(ratchet_secret, data, room, random, now_s)
         envelope = Envelope(prefix, tag_of(after.header_key_s, number), ephemeral.public, b"")
-        parts = seal_parts(
-            after.header_key_s, number, after.session_salt, mk, after.header, plaintext, envelope.ad0
-        )
+        parts = seal_parts(after.header_key_s, number, after.session_salt, mk, after.header, plaintext, envelope.ad0)
         return after, chain, number, envelope.with_body(b"".join(parts))
 
     def acknowledge(self, chain, number):

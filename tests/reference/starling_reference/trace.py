@@ -53,7 +53,9 @@ class World:
         self.addresses = {}
         self.parties = {}
         for p in document["parties"]:
-            one_time = [(int.from_bytes(bytes.fromhex(o["id"]), "little"), bytes.fromhex(o["secret"])) for o in p["one_time"]]
+            one_time = [
+                (int.from_bytes(bytes.fromhex(o["id"]), "little"), bytes.fromhex(o["secret"])) for o in p["one_time"]
+            ]
             self.one_time.update((i, x25519_public(secret)) for i, secret in one_time)
             self.addresses[p["name"]] = bytes.fromhex(p["addr"])
             identity = Identity.from_json(p["identity"])
@@ -128,7 +130,8 @@ class World:
         return {"chain": chain, "number": number, "envelope": envelope.to_json()}
 
     def _deliver(self, _, event, randomness):
-        envelope = self.envelopes[event["envelope"]]
+        envelope = event["envelope"]
+        envelope = Envelope.from_json(envelope) if isinstance(envelope, dict) else self.envelopes[envelope]
         if event["flip"]:
             envelope = envelope.flipped(*event["flip"])
         try:
@@ -167,11 +170,7 @@ class World:
 
     def _state(self, _, event, __):
         sessions = self.parties[event["by"]].sessions.values()
-        return {
-            "sessions": {
-                s.name.hex(): {"skipped": len(s.skipped), "watched": watched(s)} for s in sessions
-            }
-        }
+        return {"sessions": {s.name.hex(): {"skipped": len(s.skipped), "watched": watched(s)} for s in sessions}}
 
 
 def replay(document):

@@ -128,9 +128,7 @@ def message_seal(i, steps, expect):
     key, nonce = ratchet.body_cipher(i["session_salt"], mk)
     room = {0: 1890, 1: 16226}[i["prefix"][1]]
     plaintext = ratchet.pad(i["records"], room)
-    sealed = ratchet.seal_parts(
-        i["header_key"], i["number"], i["session_salt"], mk, header, plaintext, envelope.ad0
-    )
+    sealed = ratchet.seal_parts(i["header_key"], i["number"], i["session_salt"], mk, header, plaintext, envelope.ad0)
     got = {"ad0": envelope.ad0, "message_key": mk, "body_key": key, "body_nonce": nonce}
     require({**got, "header_ciphertext": sealed[0]}, unhex(steps))
     require({"body": b"".join(sealed), "tag": envelope.tag}, unhex(expect))
@@ -172,9 +170,7 @@ def handshake_(i, steps, expect):
         kem_ciphertext=ciphertext,
     )
     ours = handshake.initiator_agreements(initiator.agreement_secret, i["ephemeral_secret"], parts)
-    theirs = handshake.responder_agreements(
-        responder.agreement_secret, prekeys.signed_prekey_secret, one_time, parts
-    )
+    theirs = handshake.responder_agreements(responder.agreement_secret, prekeys.signed_prekey_secret, one_time, parts)
     same("agreements of both sides", ours, theirs)
     same("shared secret of both sides", kem_decapsulate(dk, ciphertext), shared)
     secrets = handshake.secrets(parts, ours, shared)
@@ -231,7 +227,10 @@ def bundle_seal(i, steps, expect):
 def bundle_open(i, steps, expect):
     envelope = Envelope.from_json(i["envelope"])
     i = unhex(i)
-    pinned = i["pinned"] and (identity.Listed(i["pinned"]["list_version"], i["pinned"]["list_head"]), i["pinned"]["seq"])
+    pinned = i["pinned"] and (
+        identity.Listed(i["pinned"]["list_version"], i["pinned"]["list_head"]),
+        i["pinned"]["seq"],
+    )
     got = bundle.open_bundle(envelope, i["addr"], i["account"], pinned, i["now_hour"])
     week = envelope.epoch_hour // 168
     require({"week": week, "tag": bundle.bundle_tag(i["addr"], week)}, unhex(steps))

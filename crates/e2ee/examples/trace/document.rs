@@ -95,6 +95,14 @@ pub(crate) struct EnvelopeOutput {
     pub(crate) body: Hex,
 }
 
+/// An envelope that the trace has sealed, by its event; or one from elsewhere, which nobody here could seal.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Delivered {
+    Sealed(usize),
+    Foreign(EnvelopeOutput),
+}
+
 /// One event: what is done, and what comes of it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Event {
@@ -145,7 +153,7 @@ pub(crate) enum Operation {
     Deliver {
         by: String,
         now_s: u64,
-        envelope: usize,
+        envelope: Delivered,
         flip: Option<(usize, u8)>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kem_randomness: Option<Hex>,

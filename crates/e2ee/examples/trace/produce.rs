@@ -10,8 +10,8 @@ use serde_json::Value;
 use starling_e2ee::record::{self, Record};
 
 use crate::document::{
-    Document, EphemeralInput, Event, FORMAT, Hex, IdentityInput, OneTimeInput, Operation, PartyInput, PrekeysInput,
-    Seal, VERSION,
+    Delivered, Document, EphemeralInput, Event, FORMAT, Hex, IdentityInput, OneTimeInput, Operation, PartyInput,
+    PrekeysInput, Seal, VERSION,
 };
 use crate::draws::Draws;
 use crate::world::{World, encoded};
@@ -144,7 +144,11 @@ impl Producer {
         for (at, event) in later {
             match &event.operation {
                 Operation::Seal(_) => sealed.insert(at),
-                Operation::Deliver { envelope, .. } if !event.expect["opened"].is_null() => opened.insert(*envelope),
+                Operation::Deliver { envelope: Delivered::Sealed(envelope), .. }
+                    if !event.expect["opened"].is_null() =>
+                {
+                    opened.insert(*envelope)
+                }
                 _ => false,
             };
         }
@@ -312,7 +316,13 @@ impl Producer {
     }
 
     fn deliver(&mut self, to: usize, envelope: usize, flip: Option<(usize, u8)>) -> bool {
-        let operation = Operation::Deliver { by: name(to), now_s: self.now_s, envelope, flip, kem_randomness: None };
+        let operation = Operation::Deliver {
+            by: name(to),
+            now_s: self.now_s,
+            envelope: Delivered::Sealed(envelope),
+            flip,
+            kem_randomness: None,
+        };
         let result = self.event(operation);
         let Some(records) = result["opened"]["records"].as_str() else { return false };
         let records = data_encoding::HEXLOWER.decode(records.as_bytes()).ok().and_then(|bytes| record::decode(&bytes));

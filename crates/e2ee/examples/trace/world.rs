@@ -14,8 +14,8 @@ use starling_e2ee::seal::{Class, Ephemeral, HeadPrefix, Parts, Tag};
 use starling_e2ee::session::{ChainId, Position, Session, SessionId};
 
 use crate::document::{
-    Document, EnvelopeOutput, EphemeralInput, FORMAT, Hex, Mismatch, Operation, PartyInput, PrekeysInput, Seal,
-    VERSION, mismatch,
+    Delivered, Document, EnvelopeOutput, EphemeralInput, FORMAT, Hex, Mismatch, Operation, PartyInput, PrekeysInput,
+    Seal, VERSION, mismatch,
 };
 use crate::draws::Draws;
 
@@ -233,7 +233,7 @@ impl World {
                 self.begin((by, to), *now_s, *generation, one_time.as_ref(), draws)
             }
             Operation::Seal(seal) => self.seal(at, seal, draws),
-            Operation::Deliver { by, now_s, envelope, flip, .. } => self.deliver(by, *now_s, *envelope, *flip),
+            Operation::Deliver { by, now_s, envelope, flip, .. } => self.deliver(by, *now_s, envelope, *flip),
             Operation::Lost { envelope } => match self.envelopes.contains_key(envelope) {
                 true => Ok(json!({})),
                 false => mismatch("no such envelope"),
@@ -343,8 +343,17 @@ impl World {
         Ok(json!({ "chain": message.chain.0, "number": message.number, "envelope": envelope }))
     }
 
-    fn deliver(&mut self, by: &str, now_s: u64, at: usize, flip: Option<(usize, u8)>) -> Result<Value, Mismatch> {
-        let envelope = self.envelopes.get(&at).ok_or_else(|| Mismatch("no such envelope".into()))?;
+    fn deliver(
+        &mut self,
+        by: &str,
+        now_s: u64,
+        envelope: &Delivered,
+        flip: Option<(usize, u8)>,
+    ) -> Result<Value, Mismatch> {
+        let envelope = match envelope {
+            Delivered::Sealed(at) => self.envelopes.get(at).ok_or_else(|| Mismatch("no such envelope".into()))?,
+            Delivered::Foreign(envelope) => envelope,
+        };
         let envelope = flip.map_or_else(|| Ok(envelope.clone()), |flip| flipped(envelope, flip))?;
         let network = self.network;
         let opened = self.party(by)?.receive(&parts_of(&envelope)?, &network, now_s);
