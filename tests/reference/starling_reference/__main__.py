@@ -18,7 +18,7 @@ def check_vectors(arguments):
 
 
 def make(arguments):
-    document = produce(arguments.seed, arguments.post_quantum)
+    document = produce(arguments.seed, arguments.post_quantum, arguments.hostile)
     write(document, arguments.output)
     return 0
 
@@ -74,6 +74,7 @@ def main():
     verb = verbs.add_parser("produce", help="write a trace")
     verb.add_argument("--seed", type=int, required=True)
     verb.add_argument("--post-quantum", action="store_true", help="with the post-quantum ratchet (B8)")
+    verb.add_argument("--hostile", action="store_true", help="a short one, for what a hostile peer may try")
     verb.add_argument("--output", help="a file; standard output without it")
     verb.set_defaults(run=make)
     verb = verbs.add_parser("replay", help="exit code 1 if a trace comes out otherwise")

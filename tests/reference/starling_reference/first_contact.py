@@ -17,7 +17,7 @@ from .primitives import (
     x25519,
     x25519_public,
 )
-from .ratchet import HEADER_BYTES, pad, seal_parts
+from .ratchet import HEADER_BYTES, seal_parts
 
 HS_BYTES = 1401
 MESSAGE_BYTES = 473

@@ -53,6 +53,7 @@ class Producer:
         self.acks_due = {"a": [], "b": []}
         self.sealed_at = {}  # message id -> (writer, session, chain, number), of the first sealing
         self.seq = {"a": 0, "b": 0}
+        self.patience_s = DAY_S  # how long an exchange may take
         self.spent = None  # the one-time prekey that was used up
         self.inbox = {}
 
@@ -173,7 +174,7 @@ class Producer:
     def _arrive(self, at, to, flip, soon):
         delay = self.rng.expovariate(1 / self.delay_s)
         if soon:
-            delay = min(delay, DAY_S)
+            delay = min(delay, self.patience_s)
         elif self.rng.random() < 0.05:
             delay += self.rng.uniform(8, 18) * DAY_S
         self.under_way.append((self.now_s + int(delay), self.sequence, at, to, flip))
@@ -246,11 +247,24 @@ class Producer:
         self.state()
         return self.document
 
+    def run_hostile(self):
+        """Little more than what a hostile peer may try, within some hours: the trace that is kept beside the vectors."""
+        self.loss, self.delay_s, self.patience_s = 0, 60, 600
+        self.document["comment"] = "a hostile peer"
+        self.publish("a")
+        self.publish("b")
+        self.begin("a", self.document["parties"][1]["one_time"][0]["id"])
+        for by in "aba":
+            self.exchange(by)
+        self.hostile()
+        self.state()
+        return self.document
+
     def exchange(self, by):
         """Over a network that loses nothing a message must arrive, whatever was lost before it."""
         before = len(self.document["events"])
         self.say(by, lossless=True)
-        self.deliver_due(self.now_s + DAY_S)
+        self.deliver_due(self.now_s + self.patience_s)
         events = self.document["events"][before:]
         sealed = [before + i for i, e in enumerate(events) if e["op"] == "seal"]
         opened = [e["envelope"] for e in events if e["op"] == "deliver" and e["expect"]["opened"]]
@@ -364,5 +378,6 @@ def other(by):
     return "b" if by == "a" else "a"
 
 
-def produce(seed, post_quantum=False):
-    return Producer(seed, post_quantum).run()
+def produce(seed, post_quantum=False, hostile=False):
+    producer = Producer(seed, post_quantum)
+    return producer.run_hostile() if hostile else producer.run()
