@@ -126,7 +126,7 @@ class Party:
 
     # Receiving
 
-    def receive(self, envelope, now_s, random=None):
+    def receive(self, envelope, now_s):
         """B11. Raises Refused, having changed nothing, if the envelope is not for us or does not open."""
         watched = [
             (session, chain, number)
@@ -136,7 +136,7 @@ class Party:
         ]
         for session, chain, number in watched:
             try:
-                after, plaintext, records = session.open(envelope, chain, number, now_s, random)
+                after, plaintext, records = session.open(envelope, chain, number, now_s)
             except Refused:
                 continue
             self.sessions[session.name] = after
@@ -146,10 +146,10 @@ class Party:
         for inbox_secret in self.inboxes():
             opened = first_contact.open_outer(envelope, inbox_secret)
             if opened is not None:
-                return self._first_contact(envelope, opened, now_s, random)
+                return self._first_contact(envelope, opened, now_s)
         raise Refused("not_for_us")
 
-    def _first_contact(self, envelope, opened, now_s, random):
+    def _first_contact(self, envelope, opened, now_s):
         hello = opened.hello
         associated = envelope.ad0 + opened.hs
         known, _ = self.remembered.get(hello.digest, (None, None))
@@ -159,9 +159,7 @@ class Party:
             session, listed = self.sessions[known], None
         else:
             session, listed = self._respond(hello, now_s), hello.listed
-        after, plaintext, records = session.open_parts(
-            opened.header, opened.body, associated, 0, hello.number, now_s, random
-        )
+        after, plaintext, records = session.open_parts(opened.header, opened.body, associated, 0, hello.number, now_s)
         spent = 0
         if known is None:
             spent = hello.one_time_id

@@ -96,7 +96,7 @@ class Hello:
 def seal(session, hello, inbox, data, prefix, ephemeral, ratchet_secret, now_s, random=None):
     """(advanced session, number, envelope). The session is the initiator's, hs as in its first message."""
     after = session.clone()
-    chain, number, plaintext, mk = after._next(ratchet_secret, data, MESSAGE_BYTES, random, now_s)
+    chain, number, plaintext, mk = after._next(ratchet_secret, data, MESSAGE_BYTES, random, now_s, first=True)
     if chain != 0:
         raise Refused("not_the_first_chain")
     hs = replace(hello, number=number).bytes

@@ -26,6 +26,14 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Told:
+    """The key came. It is encapsulated to with the next message, which is the first that could carry the answer: all
+    randomness is drawn when something is sealed."""
+
+    ek: bytes
+
+
+@dataclass(frozen=True)
 class Pending:
     mixed: bytes
     ct: bytes
@@ -66,21 +74,30 @@ class PostQuantum:
         return self._mixed(now_s)[1]
 
     def ride_along(self, session, room, random, now_s):
-        """The bytes of the record that goes with a message about to be sealed, if there is room for it."""
+        """The bytes of the record that goes with an ordinary message about to be sealed, if there is room for it."""
         due = self.messages >= MESSAGES or now_s - self.since_s >= INTERVAL_S
+        epoch = self.next_epoch
         if self.state is None and self.requests and due:
             self.state = Asked(*kem_key_pair(random.key_pair()))
-        self.messages += 1
+        elif isinstance(self.state, Told):
+            ek = self.state.ek
+            ct, shared = kem_encapsulate(ek, random.encapsulation())
+            self.state = Pending(mixed_secret(session.session_salt, epoch, ek, ct, shared), ct)
         if isinstance(self.state, Asked):
-            out = record.Record(record.PQ_EK, le4(self.next_epoch) + self.state.ek).bytes
+            out = record.Record(record.PQ_EK, le4(epoch) + self.state.ek).bytes
         elif isinstance(self.state, Pending):
-            out = record.Record(record.PQ_CT, le4(self.next_epoch) + self.state.ct).bytes
+            out = record.Record(record.PQ_CT, le4(epoch) + self.state.ct).bytes
         else:
             return b""
         return out if len(out) <= room else b""
 
-    def received(self, session, records, random, now_s):
-        """Acts on the records of a message that has opened."""
+    def sealed(self):
+        """A message of any kind was sealed."""
+        self.messages += 1
+
+    def received(self, session, records):
+        """Acts on the records of a message that has opened. What is for another epoch or repeated changes nothing, nor
+        does a key that fails its check."""
         self.messages += 1
         for r in records:
             epoch, data = int.from_bytes(r.data[:4], "little"), r.data[4:]
@@ -89,7 +106,13 @@ class PostQuantum:
             if r.kind == record.PQ_CT and isinstance(self.state, Asked):
                 shared = kem_decapsulate(self.state.dk, data)
                 self.state = Ready(mixed_secret(session.session_salt, epoch, self.state.ek, data, shared))
-            elif r.kind == record.PQ_EK and self.state is None and not self.requests:
-                kem_check(data)
-                ct, shared = kem_encapsulate(data, random.encapsulation())
-                self.state = Pending(mixed_secret(session.session_salt, epoch, data, ct, shared), ct)
+            elif r.kind == record.PQ_EK and self.state is None and not self.requests and _is_valid(data):
+                self.state = Told(data)
+
+
+def _is_valid(ek):
+    try:
+        kem_check(ek)
+    except Refused:
+        return False
+    return True

@@ -169,18 +169,20 @@ class Session:
         self.acked = -1
         self.chains_s += 1
 
-    def _next(self, ratchet_secret, data, room, random, now_s):
+    def _next(self, ratchet_secret, data, room, random, now_s, first=False):
         """Advances; (chain, number, tag, mk, padded plaintext)."""
         if self.full:
             raise Refused("chain_full")
         if self.needs_step:
             self._sending_step(ratchet_secret, now_s)
-        if self.post_quantum:
+        if self.post_quantum and not first:  # a first contact has no room for either record
             data += self.post_quantum.ride_along(self, room - len(data), random, now_s)
         plaintext = pad(data, room)
         number, mk = self.number_s, message_key(self.chain_key_s)
         self.chain_key_s = next_chain_key(self.chain_key_s)
         self.number_s += 1
+        if self.post_quantum:
+            self.post_quantum.sealed()
         return self.chains_s - 1, number, plaintext, mk
 
     def seal(self, data, prefix, ephemeral, ratchet_secret, now_s, random=None):
@@ -210,12 +212,12 @@ class Session:
     def expire(self, now_s):
         self.skipped = {p: s for p, s in self.skipped.items() if s.stored_s + SKIPPED_S > now_s}
 
-    def open(self, envelope, chain, number, now_s, random=None):
+    def open(self, envelope, chain, number, now_s):
         check_body(envelope)
         header, body = envelope.body[:HEADER_BYTES], envelope.body[HEADER_BYTES:]
-        return self.open_parts(header, body, envelope.ad0, chain, number, now_s, random)
+        return self.open_parts(header, body, envelope.ad0, chain, number, now_s)
 
-    def open_parts(self, header, body, associated, chain, number, now_s, random=None):
+    def open_parts(self, header, body, associated, chain, number, now_s):
         """B11, 2 to 6: (advanced session, plaintext, records)."""
         after = self.clone()
         if (chain, number) in after.skipped:
@@ -231,7 +233,7 @@ class Session:
         plaintext = open_body(after.session_salt, mk, header, body, associated)
         found = record.read(plaintext, after.post_quantum is not None)
         if after.post_quantum:
-            after.post_quantum.received(after, found, random, now_s)
+            after.post_quantum.received(after, found)
         after.hello = None
         after.last_received_s = now_s
         return after, plaintext, found

@@ -129,17 +129,15 @@ class World:
         self.envelopes[at] = envelope
         return {"chain": chain, "number": number, "envelope": envelope.to_json()}
 
-    def _deliver(self, _, event, randomness):
+    def _deliver(self, _, event, __):
         envelope = event["envelope"]
         envelope = Envelope.from_json(envelope) if isinstance(envelope, dict) else self.envelopes[envelope]
         if event["flip"]:
             envelope = envelope.flipped(*event["flip"])
         try:
-            got = self.parties[event["by"]].receive(envelope, event["now_s"], randomness)
+            got = self.parties[event["by"]].receive(envelope, event["now_s"])
         except Refused:
             return {"opened": None}
-        finally:
-            randomness.check_used()
         known = [r for r in got.records if r.kind in (records.CONTENT, records.ACKS, records.CARD)]
         return {
             "opened": {

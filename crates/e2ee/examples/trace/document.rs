@@ -122,6 +122,8 @@ pub(crate) struct Seal {
     pub(crate) ratchet_secret: Option<Hex>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kem_seed: Option<Hex>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kem_randomness: Option<Hex>,
     pub(crate) records: Hex,
 }
 
@@ -155,8 +157,6 @@ pub(crate) enum Operation {
         now_s: u64,
         envelope: Delivered,
         flip: Option<(usize, u8)>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        kem_randomness: Option<Hex>,
     },
     Lost {
         envelope: usize,

@@ -8,8 +8,7 @@ use rand_core::{Rng, TryCryptoRng, TryRng};
 
 use crate::document::{Hex, Mismatch, mismatch};
 
-/// Hands out byte strings by their length, those of one length in their order: an event has no two kinds of secret of
-/// one length whose order could be in doubt.
+/// Hands out byte strings by their length, those of one length in the order in which they are drawn.
 pub(crate) struct Draws<'a> {
     given: VecDeque<Vec<u8>>,
     source: Option<&'a mut ChaCha20Rng>,

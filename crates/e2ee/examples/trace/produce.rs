@@ -14,7 +14,7 @@ use crate::document::{
     PrekeysInput, Seal, VERSION,
 };
 use crate::draws::Draws;
-use crate::world::{World, encoded};
+use crate::world::{POST_QUANTUM, World, encoded};
 
 const START_S: u64 = 494_000 * 3_600;
 const DAY_S: u64 = 86_400;
@@ -75,7 +75,7 @@ impl Producer {
             version: VERSION,
             made_by: "rust".into(),
             comment: format!("seed {seed}, loss {loss}, mean delay {delay_s} s"),
-            post_quantum: false,
+            post_quantum: POST_QUANTUM,
             network: secret(&mut rng, 32),
             parties,
             events: Vec::new(),
@@ -233,6 +233,7 @@ impl Producer {
             ephemeral: ephemeral(&mut self.rng),
             ratchet_secret: None,
             kem_seed: None,
+            kem_randomness: None,
             records: encoded(&records),
         };
         let (at, chain, number) = self.seal(seal);
@@ -245,14 +246,18 @@ impl Producer {
         let at = self.document.events.len();
         let mut draws = Draws::from(&mut self.rng);
         let expect = self.world.perform(at, &Operation::Seal(seal.clone()), &mut draws).expect("there is room");
-        for drawn in draws.finish().expect("nothing was given") {
-            match drawn.len() {
-                32 => seal.ratchet_secret = Some(Hex(drawn)),
-                _ => seal.kem_seed = Some(Hex(drawn)),
-            }
-        }
+        let drawn = draws.finish().expect("nothing was given");
         let number = |field: &str| expect[field].as_u64().and_then(|n| u32::try_from(n).ok()).expect("a number");
         let (chain, number) = (number("chain"), number("number"));
+        for secret in drawn {
+            // The first message of a chain draws own_dh before anything else.
+            let field = match secret.len() {
+                64 => &mut seal.kem_seed,
+                _ if number == 0 && seal.ratchet_secret.is_none() => &mut seal.ratchet_secret,
+                _ => &mut seal.kem_randomness,
+            };
+            *field = Some(Hex(secret));
+        }
         self.document.events.push(Event { operation: Operation::Seal(seal), expect });
         (at, chain, number)
     }
@@ -316,13 +321,8 @@ impl Producer {
     }
 
     fn deliver(&mut self, to: usize, envelope: usize, flip: Option<(usize, u8)>) -> bool {
-        let operation = Operation::Deliver {
-            by: name(to),
-            now_s: self.now_s,
-            envelope: Delivered::Sealed(envelope),
-            flip,
-            kem_randomness: None,
-        };
+        let operation =
+            Operation::Deliver { by: name(to), now_s: self.now_s, envelope: Delivered::Sealed(envelope), flip };
         let result = self.event(operation);
         let Some(records) = result["opened"]["records"].as_str() else { return false };
         let records = data_encoding::HEXLOWER.decode(records.as_bytes()).ok().and_then(|bytes| record::decode(&bytes));
