@@ -95,6 +95,9 @@ pub(crate) struct EnvelopeOutput {
     pub(crate) body: Hex,
 }
 
+/// A byte of prefix, tag, E and body that is changed on the way: offset and mask.
+pub(crate) type Flip = (usize, u8);
+
 /// An envelope that the trace has sealed, by its event; or one from elsewhere, which nobody here could seal.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -156,7 +159,7 @@ pub(crate) enum Operation {
         by: String,
         now_s: u64,
         envelope: Delivered,
-        flip: Option<(usize, u8)>,
+        flip: Option<Flip>,
     },
     Lost {
         envelope: usize,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use starling_e2ee::record::{self, Record};
 
 use crate::document::{
-    Delivered, Document, EphemeralInput, Event, FORMAT, Hex, IdentityInput, OneTimeInput, Operation, PartyInput,
+    Delivered, Document, EphemeralInput, Event, FORMAT, Flip, Hex, IdentityInput, OneTimeInput, Operation, PartyInput,
     PrekeysInput, Seal, VERSION,
 };
 use crate::draws::Draws;
@@ -33,7 +33,7 @@ struct UnderWay {
     arrival_s: u64,
     order: usize,
     envelope: usize,
-    flip: Option<(usize, u8)>,
+    flip: Option<Flip>,
     to: usize,
 }
 
@@ -55,7 +55,7 @@ struct Producer {
     under_way: BTreeSet<UnderWay>,
     order: usize,
     /// What did not open: B11.6 looks there for tags that become watched.
-    pools: [Vec<(usize, Option<(usize, u8)>)>; 2],
+    pools: [Vec<(usize, Option<Flip>)>; 2],
     acks_due: [Vec<[u8; 16]>; 2],
     sealed: BTreeMap<[u8; 16], FirstSealing>,
     seqs: [u32; 2],
@@ -278,7 +278,7 @@ impl Producer {
         }
     }
 
-    fn arrive(&mut self, envelope: usize, to: usize, flip: Option<(usize, u8)>, is_soon: bool) {
+    fn arrive(&mut self, envelope: usize, to: usize, flip: Option<Flip>, is_soon: bool) {
         let mut delay_s = self.rng.random_range(0..=2 * self.delay_s);
         if is_soon {
             delay_s = delay_s.min(DAY_S);
@@ -320,7 +320,7 @@ impl Producer {
         })
     }
 
-    fn deliver(&mut self, to: usize, envelope: usize, flip: Option<(usize, u8)>) -> bool {
+    fn deliver(&mut self, to: usize, envelope: usize, flip: Option<Flip>) -> bool {
         let operation =
             Operation::Deliver { by: name(to), now_s: self.now_s, envelope: Delivered::Sealed(envelope), flip };
         let result = self.event(operation);

@@ -14,8 +14,8 @@ use starling_e2ee::seal::{Class, Ephemeral, HeadPrefix, Parts, Tag};
 use starling_e2ee::session::{ChainId, Position, Session, SessionId};
 
 use crate::document::{
-    Delivered, Document, EnvelopeOutput, EphemeralInput, FORMAT, Hex, Mismatch, Operation, PartyInput, PrekeysInput,
-    Seal, VERSION, mismatch,
+    Delivered, Document, EnvelopeOutput, EphemeralInput, FORMAT, Flip, Hex, Mismatch, Operation, PartyInput,
+    PrekeysInput, Seal, VERSION, mismatch,
 };
 use crate::draws::Draws;
 
@@ -345,13 +345,7 @@ impl World {
         Ok(json!({ "chain": message.chain.0, "number": message.number, "envelope": envelope }))
     }
 
-    fn deliver(
-        &mut self,
-        by: &str,
-        now_s: u64,
-        envelope: &Delivered,
-        flip: Option<(usize, u8)>,
-    ) -> Result<Value, Mismatch> {
+    fn deliver(&mut self, by: &str, now_s: u64, envelope: &Delivered, flip: Option<Flip>) -> Result<Value, Mismatch> {
         let envelope = match envelope {
             Delivered::Sealed(at) => self.envelopes.get(at).ok_or_else(|| Mismatch("no such envelope".into()))?,
             Delivered::Foreign(envelope) => envelope,
@@ -426,7 +420,7 @@ fn parts_of(envelope: &EnvelopeOutput) -> Result<Parts<'_>, Mismatch> {
 }
 
 /// A copy with one byte of prefix, tag, E and body changed.
-fn flipped(envelope: &EnvelopeOutput, (offset, mask): (usize, u8)) -> Result<EnvelopeOutput, Mismatch> {
+fn flipped(envelope: &EnvelopeOutput, (offset, mask): Flip) -> Result<EnvelopeOutput, Mismatch> {
     let mut copy = envelope.clone();
     let mut parts = [&mut copy.prefix, &mut copy.tag, &mut copy.ephemeral, &mut copy.body];
     let byte = parts.iter_mut().flat_map(|part| part.0.iter_mut()).nth(offset);
