@@ -246,8 +246,7 @@ impl Identity {
         let agreement = KeyPair::generate(rng);
         let device = ListedDevice { signing: signing.public(), agreement: *agreement.public() };
         let list = DeviceList::first(&account, device);
-        let public =
-            DevicePublic { account: account.public(), signing: device.signing, agreement: device.agreement };
+        let public = DevicePublic { account: account.public(), signing: device.signing, agreement: device.agreement };
         let cert = account::certify(&account, &public, &list.head(&public.account));
         Self { account, signing, agreement, list, cert }
     }

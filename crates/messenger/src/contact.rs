@@ -125,9 +125,10 @@ impl Contact {
         }
     }
 
-    /// Of a backup, on a new device: nothing was said to them yet. The key of their invite may be spent since the
-    /// backup was made, and naming a spent one would not be heard.
-    pub(crate) fn from_backup(contact: backup::Contact, now_unix_ms: u64) -> Self {
+    /// Of a backup, on a new device: nothing was said to them yet, and texts are counted on
+    /// from `count_from`. The key of their invite may be spent since the backup was made, and naming a spent one would not
+    /// be heard.
+    pub(crate) fn from_backup(contact: backup::Contact, count_from: u64) -> Self {
         Self {
             number: contact.number,
             name: contact.name,
@@ -143,7 +144,7 @@ impl Contact {
             pinned: contact.pinned.map(Into::into),
             bundle: None,
             greeted: false,
-            next_sequence: contact.next_sequence.max(now_unix_ms),
+            next_sequence: contact.next_sequence.max(count_from),
             handshake_unix_ms: None,
             announced: false,
         }

@@ -72,6 +72,11 @@ impl NewVault {
         Ok(new)
     }
 
+    /// Where it lies until it is finished.
+    pub fn staging(&self) -> PathBuf {
+        self.directory.join(STAGING_DIRECTORY)
+    }
+
     /// Writes records.
     ///
     /// # Errors
@@ -152,10 +157,8 @@ mod tests {
     }
 
     fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<String> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

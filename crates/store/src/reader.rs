@@ -117,7 +117,8 @@ impl Reader {
                 Err(error) => return Some(Err(error)),
             };
             let value = self.records.get(&key).transpose()?;
-            let decoded = |value: Zeroizing<Vec<u8>>| decode_record(&value).map_err(|_| VaultError::Damaged("a message"));
+            let decoded =
+                |value: Zeroizing<Vec<u8>>| decode_record(&value).map_err(|_| VaultError::Damaged("a message"));
             Some(value.and_then(decoded))
         })
     }

@@ -83,8 +83,7 @@ fn key_files(directory: &Path) -> Vec<PathBuf> {
 
 /// Names of ours in a data directory, keys first.
 fn ours<'name>(more: &[&'name str]) -> Vec<&'name str> {
-    let mut names =
-        vec![KEY_FILE, NEW_KEY_FILE, STAGING_DIRECTORY, VAULT_DIRECTORY, POOL_DIRECTORY, BALLAST_FILE];
+    let mut names = vec![KEY_FILE, NEW_KEY_FILE, STAGING_DIRECTORY, VAULT_DIRECTORY, POOL_DIRECTORY, BALLAST_FILE];
     names.extend(more);
     names
 }

@@ -101,6 +101,11 @@ impl Import {
         &self.summary
     }
 
+    /// Whether the end was reached.
+    pub fn is_whole(&self) -> bool {
+        self.ended
+    }
+
     /// Takes the next record: what it makes in the vault.
     ///
     /// # Errors
@@ -230,8 +235,8 @@ impl Import {
     /// All records were taken: makes the new device, at `now_unix_ms`, and the rest of its vault.
     ///
     /// Numbers of messages and sequences go on above everything that the old device may have used since the backup was
-    /// made, and any other device that was restored from it: at the present ms since 1970. A message id that was used
-    /// twice would be taken for a copy.
+    /// made, and any other device that was restored from it: at the present ms since 1970, or those of the backup if this
+    /// computer's clock is behind. A message id that was used twice would be taken for a copy.
     ///
     /// # Errors
     /// [`ImportError::Damaged`] when the end was not reached, or something is missing.
@@ -249,14 +254,15 @@ impl Import {
             writes.push(put(VaultKey::ordered(RecordKind::PastList, [], u64::from(version)), &list));
         }
         let ids = MessageIds::new(*profile.message_key);
-        let mut next_message = profile.next_message.max(now_unix_ms);
+        let count_from = now_unix_ms.max(summary.created_unix_ms);
+        let mut next_message = profile.next_message.max(count_from);
         for contact in self.contacts {
             if !contact.blocked {
                 let item = greeting(contact.number, MessageNumber(next_message), &ids);
                 writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], item.number), &item));
                 next_message += 1;
             }
-            let contact = Contact::from_backup(contact, now_unix_ms);
+            let contact = Contact::from_backup(contact, count_from);
             writes.push(put(number_key(RecordKind::Contact, contact.number.0), &contact));
         }
         let identity = account.new_device(rng).map_err(|_| ImportError::Damaged)?;

@@ -75,7 +75,9 @@ fn a_conversation_goes_on_without_a_lost_or_doubled_text() {
     assert_eq!(texts(&net, restored, bob, false), numbered('b', 9));
     let expected: Vec<String> = numbered('a', 10).into_iter().filter(|text| text != "a6").collect();
     assert_eq!(texts(&net, restored, bob, true), expected, "all but what was written after the backup");
-    assert!(net.nodes[BOB].events.iter().any(|event| matches!(event, Event::ContactChanged(view) if view.number == ana)));
+    assert!(
+        net.nodes[BOB].events.iter().any(|event| matches!(event, Event::ContactChanged(view) if view.number == ana))
+    );
     assert_eq!(net.contact(BOB), ana, "no second Ana, and no request");
     net.check();
 }
@@ -116,9 +118,9 @@ fn an_answer_to_an_old_message_finds_it_and_new_ones_are_never_taken_for_old_one
     net.run(10_000);
     assert!(new.iter().all(|&message| net.delivered(restored, message)));
     assert_eq!(net.received(BOB)[found..], ["new 0", "new 1", "new 2", "new 3", "new 4"]);
-    let Some(Event::MessageReceived(question)) = net.nodes[BOB].events.iter().rfind(|event| {
-        matches!(event, Event::MessageReceived(view) if format!("{:?}", view.body).contains("question"))
-    }) else {
+    let Some(Event::MessageReceived(question)) = net.nodes[BOB].events.iter().rfind(
+        |event| matches!(event, Event::MessageReceived(view) if format!("{:?}", view.body).contains("question")),
+    ) else {
         panic!("it came")
     };
     let reply_to = Some(question.number);

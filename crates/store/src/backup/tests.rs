@@ -66,7 +66,8 @@ fn the_layout_is_that_of_the_specification() {
 #[test]
 fn what_goes_in_comes_out() {
     let full = PIECE_BYTES - RECORD_HEAD_BYTES;
-    for lengths in [&[][..], &[0], &[full], &[full - 1], &[full + 1], &[full, full], &[2 * PIECE_BYTES - 6], &[1, 250_000, 2]]
+    for lengths in
+        [&[][..], &[0], &[full], &[full - 1], &[full + 1], &[full, full], &[2 * PIECE_BYTES - 6], &[1, 250_000, 2]]
     {
         let records = read(&backup(lengths), PASSPHRASE).unwrap();
         assert_eq!(records.len(), lengths.len());
@@ -108,7 +109,7 @@ fn a_cut_backup_is_never_taken_for_a_whole_one() {
     }
     for length in lengths {
         let error = read(&whole[..length], PASSPHRASE).unwrap_err();
-        let border = length >= HEAD_BYTES && (length - HEAD_BYTES) % SEALED_BYTES == 0;
+        let border = length >= HEAD_BYTES && (length - HEAD_BYTES).is_multiple_of(SEALED_BYTES);
         match error {
             BackupError::NoBackup => assert_eq!(length, 0),
             BackupError::Cut { bytes } => assert!(bytes <= length as u64),
