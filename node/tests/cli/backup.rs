@@ -142,6 +142,12 @@ fn a_conversation_goes_on_from_a_backup_on_another_computer() {
     let again = new.path("again.starling").to_str().unwrap().to_owned();
     create(&new, &secret, &again, &[]).ok();
     assert_eq!(check(&new, &secret, &again, &["--json"]).json()["messages"], 8);
+    // The lost computer turns up: it learns that it was replaced, and says so.
+    let _old_node = ana.start(&network);
+    let mut warned = Node::spawn(&mut ana.command(&["watch", "--json", "--since", "0", "--types", "node.warning"]));
+    warned.line(|line| line.contains(r#""code":"replaced""#));
+    let status = ana.run(&["status"]).ok();
+    assert!(status.contains("contacts write to that device, and no longer hear this one."), "{status}");
 }
 
 #[test]
