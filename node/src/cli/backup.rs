@@ -82,8 +82,8 @@ fn make(context: &Context, create: &Create) -> Result<Exit, Failure> {
     }
     let passphrase = new_passphrase(create)?;
     let mut source = client.backup(&MakeBackup { passphrase: passphrase.clone() })?;
+    interrupt::leaves(Some(BackupFile::temporary_of(path)));
     let mut file = BackupFile::create(path).map_err(|error| disk_failure(path, &error))?;
-    interrupt::leaves(Some(file.temporary()));
     let mut progress = Progress::new(&context.terminal, "written");
     let mut out = BufWriter::new(&mut file);
     let mut piece = vec![0; COPY_BYTES];

@@ -1,13 +1,17 @@
 //! A computer is lost, and its owner goes on from a backup; and a computer is wiped.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc;
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{Done, Home, Node, network};
+use crate::harness::{DEADLINE, Done, Home, Node, network};
 
 const PASSPHRASE: &str = "correct horse battery staple\n";
 
@@ -215,6 +219,64 @@ fn creating_one_refuses_what_it_must_and_leaves_nothing_half_done() {
     // The node ends within one.
     node.kill();
     create(&home, &secret, &elsewhere, &[]).fails(3, "No node runs for");
+}
+
+/// A node that answers as one does, begins a backup, and then hangs until its connection is taken from it.
+fn node_that_hangs(home: &Home) -> mpsc::Receiver<TcpStream> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fs::create_dir(home.data()).unwrap();
+    let file = serde_json::json!({
+        "v": 1, "url": format!("http://{}", listener.local_addr().unwrap()), "token": "5eed",
+        "pid": std::process::id(), "started": "2026-11-23T14:02:11.208Z",
+    });
+    fs::write(home.data().join("api.json"), file.to_string()).unwrap();
+    let (sender, hanging) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4_096];
+            let length = stream.read(&mut request).unwrap();
+            if request[..length].starts_with(b"GET /v1/settings ") {
+                let body = r#"{"v":1,"name":"Ana"}"#;
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                stream.write_all((head + body).as_bytes()).unwrap();
+            } else {
+                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nSTARBAK\0\r\n";
+                stream.write_all(head.as_bytes()).unwrap();
+                sender.send(stream).unwrap();
+            }
+        }
+    });
+    hanging
+}
+
+#[test]
+fn neither_a_node_that_ends_nor_ctrl_c_leaves_half_a_backup() {
+    let home = Home::new();
+    let hanging = node_that_hangs(&home);
+    let (secret, file) = files(&home);
+    let begin = || Node::spawn(&mut home.command(&["backup", "create", &file, "--passphrase-file", &secret]));
+    let half_is_there = || names(&home.path("")).iter().any(|name| name.ends_with(".part"));
+    let wait_for_half = || {
+        let end = Instant::now() + DEADLINE;
+        while !half_is_there() {
+            assert!(Instant::now() < end, "it does not begin");
+            std::thread::yield_now();
+        }
+    };
+    let command = begin();
+    let stream = hanging.recv_timeout(DEADLINE).unwrap();
+    wait_for_half();
+    drop(stream);
+    command.end().fails(3, "The node ended before the backup was whole");
+    assert_eq!(names(&home.path("")), ["data", "passphrase"]);
+
+    let command = begin();
+    let _stream = hanging.recv_timeout(DEADLINE).unwrap();
+    wait_for_half();
+    command.interrupt();
+    assert_eq!(command.end().code, Some(130));
+    assert_eq!(names(&home.path("")), ["data", "passphrase"]);
 }
 
 #[test]

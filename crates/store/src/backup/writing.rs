@@ -109,13 +109,21 @@ impl BackupFile {
     /// # Errors
     /// It cannot be created there.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
-        name.push(format!(".{}.part", std::process::id()));
-        let temporary = path.with_file_name(name);
+        if path.file_name().is_none() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let temporary = Self::temporary_of(path);
         // Whatever a crash left there under the number of this process is ours.
         let file = atomic_file::create_private(&temporary)?;
         Ok(Self { file, temporary, path: path.to_owned(), kept: false })
+    }
+
+    /// Where a backup that is to lie at `path` lies while this process makes it.
+    pub fn temporary_of(path: &Path) -> PathBuf {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}.part", std::process::id()));
+        path.with_file_name(name)
     }
 
     /// Where it lies for now.
