@@ -260,6 +260,14 @@ pub struct Unlock {
     pub passphrase: Passphrase,
 }
 
+/// Body of `POST /v1/backup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakeBackup {
+    /// The passphrase under which it is sealed, 8 to 1,024 bytes. It need not be the vault's.
+    pub passphrase: Passphrase,
+}
+
 /// Body of `POST /v1/passphrase`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -114,6 +114,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::Send { contact, text, reply_to, client_id } => {
                 self.send(Draft { contact, text, reply_to, client_id })
             }
+            Command::Export => Ok(Reply::Export(Box::new(self.export()))),
             Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
         }
     }
@@ -138,6 +139,7 @@ impl<P: EnvelopePool> Messenger<P> {
             clock_holds_sends: self.clocks.holds(),
             requests: u32::try_from(self.invitations.requests.len()).unwrap_or(u32::MAX),
             recovered: self.recovered,
+            replaced: self.replaced,
             at_unix_ms: self.now.unix_ms,
         }
     }

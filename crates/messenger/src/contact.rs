@@ -8,6 +8,7 @@ use starling_e2ee::identity::{DevicePublic, ListHead};
 use starling_e2ee::prekey::{Bundle, Pinned};
 use starling_wire::limits::NAME_BYTES_MAX;
 
+use crate::backup::contents as backup;
 use crate::turn::{CommandError, ContactNumber};
 use crate::view::{ContactState, ContactView};
 
@@ -101,6 +102,49 @@ impl Contact {
             bundle: None,
             greeted: false,
             next_sequence: 0,
+            handshake_unix_ms: None,
+            announced: false,
+        }
+    }
+
+    /// As it stands in a backup: without what belongs to this device's sessions with theirs.
+    pub(crate) fn to_backup(&self) -> backup::Contact {
+        backup::Contact {
+            number: self.number,
+            name: self.name.clone(),
+            unnamed: self.unnamed,
+            account: self.account,
+            added_unix_ms: self.added_unix_ms,
+            last_heard_unix_ms: self.last_heard_unix_ms,
+            last_activity_unix_ms: self.last_activity_unix_ms,
+            blocked: self.blocked,
+            address: self.address,
+            shard: self.shard,
+            pinned: self.pinned.map(Into::into),
+            next_sequence: self.next_sequence,
+        }
+    }
+
+    /// Of a backup, on a new device: nothing was said to them yet, and texts are counted on
+    /// from `count_from`. The key of their invite may be spent since the backup was made, and naming a spent one would not
+    /// be heard.
+    pub(crate) fn from_backup(contact: backup::Contact, count_from: u64) -> Self {
+        Self {
+            number: contact.number,
+            name: contact.name,
+            unnamed: contact.unnamed,
+            account: contact.account,
+            added_unix_ms: contact.added_unix_ms,
+            last_heard_unix_ms: contact.last_heard_unix_ms,
+            last_activity_unix_ms: contact.last_activity_unix_ms,
+            blocked: contact.blocked,
+            address: contact.address,
+            shard: contact.shard,
+            one_time_key: None,
+            pinned: contact.pinned.map(Into::into),
+            bundle: None,
+            greeted: false,
+            next_sequence: contact.next_sequence.max(count_from),
             handshake_unix_ms: None,
             announced: false,
         }

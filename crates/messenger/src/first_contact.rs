@@ -3,9 +3,9 @@
 
 use rand_core::CryptoRng;
 use starling_e2ee::handshake::{Accepted, OuterFirstContact, accept, generation_allowed};
-use starling_e2ee::identity::{DevicePublic, ListOrder};
+use starling_e2ee::identity::DevicePublic;
 use starling_relay::pool::EnvelopePool;
-use starling_wire::envelope::Tag;
+use starling_wire::envelope::{Epoch, Tag};
 
 use crate::contact::{CONTACTS_MAX, Contact, PinnedDevice};
 use crate::generation::GenerationRecord;
@@ -72,6 +72,9 @@ impl<P: EnvelopePool> Messenger<P> {
     ) {
         let unix_ms = self.now.unix_ms;
         let Some(slot) = self.sessions.by_id(session) else { return };
+        if self.is_of_replaced_device(slot, Epoch(outer.epoch_hour())) {
+            return;
+        }
         let Some(entry) = self.sessions.get_mut(slot).filter(|entry| entry.is_watched()) else { return };
         if let Ok(opened) = entry.session.open_repeated(outer, unix_ms) {
             self.take_opened(slot, opened, rng);
@@ -87,7 +90,7 @@ impl<P: EnvelopePool> Messenger<P> {
             return false;
         }
         let sessions_max = if stranger { SESSIONS_PER_REQUEST_MAX } else { SESSIONS_PER_OWNER_MAX };
-        let highest = self.highest_generation(owner, outer.device());
+        let highest = self.highest_known(owner, &outer.device().account);
         let sessions = owner.map_or(0, |owner| self.sessions.count(owner));
         generation_allowed(highest, outer.generation())
             && sessions < sessions_max
@@ -176,18 +179,18 @@ impl<P: EnvelopePool> Messenger<P> {
                 }
                 Some(Owner::Contact(contact))
             }
-            (Some(owner), None) => Some(owner),
+            (Some(Owner::Request(request)), None) => {
+                self.take_request_device(request, pinned);
+                Some(Owner::Request(request))
+            }
             (None, None) => Some(Owner::Request(self.new_request(pinned))),
         }
     }
 
     /// Takes over a contact's device, unless a later device list is known.
     pub(crate) fn pin(&mut self, number: ContactNumber, pinned: PinnedDevice) {
+        self.take_device(number, pinned);
         let Some(contact) = self.contacts.get_mut(number) else { return };
-        let newer = contact.pinned.is_none_or(|known| known.list.compare(&pinned.list) == ListOrder::Newer);
-        if newer {
-            contact.pinned = Some(pinned);
-        }
         // Their handshake made a session: no later one of ours names the key of their invite.
         contact.one_time_key = None;
         self.mark(Dirty::Contact(number));
@@ -303,6 +306,14 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn highest_generation(&self, owner: Option<Owner>, device: &DevicePublic) -> Option<u32> {
         let present = owner.and_then(|owner| self.sessions.highest_generation(owner, device));
         present.max(self.generations.get(&device.account).map(|record| record.generation))
+    }
+
+    /// The highest generation ever used with any device of `account`: what an offered one is held against. A device
+    /// that takes another's place counts on from that one.
+    fn highest_known(&self, owner: Option<Owner>, account: &[u8; 32]) -> Option<u32> {
+        let slots = owner.map(|owner| self.sessions.of(owner)).unwrap_or_default();
+        let present = slots.into_iter().filter_map(|slot| Some(self.sessions.get(slot)?.session.generation())).max();
+        present.max(self.generations.get(account).map(|record| record.generation))
     }
 
     /// Forgets a session with all of its keys.

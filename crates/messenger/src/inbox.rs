@@ -284,6 +284,9 @@ impl<P: EnvelopePool> Messenger<P> {
     /// An envelope under a tag of ours: a session's, or that of a contact's bundles.
     fn take_own(&mut self, envelope: &Envelope, rng: &mut impl CryptoRng) {
         if let Some((slot, position)) = self.sessions.find(&seal::Tag(envelope.tag().0)) {
+            if self.is_of_replaced_device(slot, envelope.epoch()) {
+                return;
+            }
             let unix_ms = self.now.unix_ms;
             let Some(entry) = self.sessions.get_mut(slot) else { return };
             // A failure changes nothing: somebody may have sent garbage under the tag.

@@ -3,6 +3,7 @@
 //! [`turn::Turn`] of records to write and outputs to release comes out. The daemon and the simulator
 //! drive the same type, [`messenger::Messenger`].
 
+pub mod backup;
 mod carrier;
 mod clock;
 pub mod command;
@@ -10,6 +11,7 @@ mod contact;
 mod content;
 pub mod conversation;
 mod delay;
+mod device;
 mod filling;
 mod first_contact;
 mod generation;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use starling_e2ee::identity::Identity;
+use starling_e2ee::identity::{DeviceList, Identity};
 use starling_e2ee::prekey::Prekeys;
 use starling_e2ee::seal::Ephemeral;
 use starling_relay::pool::EnvelopePool;
@@ -69,6 +69,8 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) now: Now,
     pub(crate) identity: Identity,
     pub(crate) prekeys: Prekeys,
+    /// Device lists of this account before the present one, oldest first.
+    pub(crate) past_lists: Vec<DeviceList>,
     pub(crate) profile: Profile,
     pub(crate) ids: MessageIds,
     pub(crate) contacts: Contacts,
@@ -110,6 +112,10 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) bundle_warned: bool,
     /// The week whose bundle tags are watched.
     pub(crate) bundle_week: Option<u32>,
+    /// Restored, and still looking for other devices of this account: nothing leaves before.
+    pub(crate) settling: bool,
+    /// Another device of this account has taken this one's place.
+    pub(crate) replaced: bool,
     next_job: u64,
     next_request: u64,
     pub(crate) dirty: BTreeSet<Dirty>,
@@ -147,6 +153,7 @@ impl<P: EnvelopePool> Messenger<P> {
             now,
             identity,
             prekeys,
+            past_lists: Vec::new(),
             ids: MessageIds::new(*profile.message_key),
             profile,
             contacts: Contacts::default(),
@@ -176,6 +183,8 @@ impl<P: EnvelopePool> Messenger<P> {
             upkeep_epoch: None,
             bundle_warned: false,
             bundle_week: None,
+            settling: false,
+            replaced: false,
             next_job: 1,
             next_request: 1,
             dirty: BTreeSet::new(),
@@ -192,6 +201,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Input::LinkUp { link, group, onion_key, clock_offset_ms, .. } => {
                 self.clocks.add(link, group, clock_offset_ms, now);
                 self.on_link_up(link, onion_key, rng);
+                self.settle_soon();
             }
             Input::LinkDown { link } => self.on_link_down(link, rng),
             Input::Gossip { token, link, envelope } => self.on_gossip(token, link, &envelope, rng),
@@ -282,6 +292,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 Timer::SyncAgain => self.start_syncs(rng),
                 Timer::SyncDeadline(link) => self.on_sync_ended(link, &[], Err(None), rng),
                 Timer::Upkeep => self.on_upkeep(rng),
+                Timer::Settle => self.settle(rng),
             }
         }
     }

@@ -328,6 +328,14 @@ impl Outbox {
         post
     }
 
+    /// The item is for another device than so far: the times at which it is sealed again begin anew. Where it was
+    /// sealed first stays, as the old device may have confirmed it.
+    pub(crate) fn begin_anew(&mut self, number: u64) {
+        if let Some(item) = self.items.get_mut(&number) {
+            (item.first_sealed_unix_ms, item.rounds) = (None, 0);
+        }
+    }
+
     /// Nobody keeps the item any more.
     pub(crate) fn expire(&mut self, number: u64, unix_ms: u64) {
         let Some(mut item) = self.items.remove(&number) else { return };

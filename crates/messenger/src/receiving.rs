@@ -12,6 +12,7 @@ use crate::contact::{PinnedDevice, clean_name};
 use crate::content::{Content, Text};
 use crate::conversation::SEQUENCE_UNKNOWN;
 use crate::delay;
+use crate::device::OURSELVES;
 use crate::invitation::Owner;
 use crate::job::parts;
 use crate::messenger::Messenger;
@@ -193,6 +194,10 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// An envelope under a contact's bundle tag; whether it was a valid bundle.
     pub(crate) fn take_bundle(&mut self, number: ContactNumber, envelope: &Envelope) -> bool {
+        if number == OURSELVES {
+            self.take_own_bundle(envelope);
+            return true;
+        }
         let hour = self.epoch().0;
         let Some(contact) = self.contacts.get_mut(number) else { return true };
         let Some(address) = contact.address else { return true };
@@ -203,10 +208,11 @@ impl<P: EnvelopePool> Messenger<P> {
         if known.is_some_and(|known| known.precedence() >= bundle.precedence() && known.device == bundle.device) {
             return true;
         }
-        contact.pinned = Some(PinnedDevice { device: bundle.device, list: bundle.list });
+        let pinned = PinnedDevice { device: bundle.device, list: bundle.list };
         contact.shard = bundle.shard;
         contact.bundle = Some(bundle);
         self.mark(Dirty::Contact(number));
+        self.take_device(number, pinned);
         self.announce_ready(number);
         true
     }

@@ -38,7 +38,8 @@ impl<P: EnvelopePool> Messenger<P> {
     /// Whether anything may leave at all. While neighbours take no more from us, sealing waits too: what is sealed
     /// must leave in its hour.
     fn may_seal(&self) -> bool {
-        !self.carrier.links.is_empty() && !self.clocks.holds() && self.push_queue.len() < PUSH_QUEUE_MAX
+        let ready = !self.carrier.links.is_empty() && !self.clocks.holds() && !self.settling;
+        ready && self.push_queue.len() < PUSH_QUEUE_MAX
     }
 
     fn has_stamp_slot(&self) -> bool {

@@ -11,6 +11,7 @@ use starling_wire::envelope::{Envelope, EnvelopeId, EpochRange, TopicId};
 use starling_wire::invite::InvitePeer;
 use starling_wire::push_cell::PushCell;
 
+use crate::backup::Export;
 use crate::job::{Job, JobResult};
 use crate::record::VaultWrite;
 use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
@@ -186,6 +187,8 @@ pub enum Command {
     },
     /// The present state of a message that is not yet final, and what happened to it.
     Trace(MessageNumber),
+    /// All that the core knows that belongs in a backup.
+    Export,
 }
 
 /// Why a command was refused. Each is turned into one error code of the local API.
@@ -289,6 +292,8 @@ pub enum Reply {
     },
     /// To [`Command::Trace`], oldest line first.
     Trace(Vec<TraceLine>),
+    /// To [`Command::Export`].
+    Export(Box<Export>),
     /// Refused.
     Refused(CommandError),
 }

@@ -45,6 +45,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.wake_inbox(rng);
         self.pump_due = true;
+        self.begin_device(rng);
         self.on_upkeep(rng);
     }
 
@@ -83,10 +84,8 @@ impl<P: EnvelopePool> Messenger<P> {
     fn hourly(&mut self, jumped: bool, rng: &mut impl CryptoRng) {
         let epoch = self.epoch();
         self.expire_pool(epoch);
-        if self.prekeys.needs_renewal(epoch.0) {
-            self.prekeys.renew(&self.identity, self.profile.shard, epoch.0, rng);
-            self.mark(Dirty::Prekeys);
-            self.drop_bundle_post();
+        if self.prekeys.needs_renewal(epoch.0) && !self.settling {
+            self.renew_prekeys(rng);
         }
         self.erase_prekeys();
         self.expire_invites();
@@ -98,6 +97,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if self.bundle_week != week {
             self.bundle_week = week;
             self.bundle_tags.clear();
+            self.watch_own_bundles(rng);
             contacts.iter().for_each(|&number| self.watch_bundles(number, rng));
         } else {
             // A bundle's age is judged by the clock of the moment when it is read. One refused by a wrong clock,
@@ -107,6 +107,13 @@ impl<P: EnvelopePool> Messenger<P> {
             again.into_iter().for_each(|number| self.watch_bundles(number, rng));
         }
         contacts.into_iter().for_each(|number| self.recover(number, rng));
+    }
+
+    /// Signs a new bundle, to be published.
+    pub(crate) fn renew_prekeys(&mut self, rng: &mut impl CryptoRng) {
+        self.prekeys.renew(&self.identity, self.profile.shard, self.epoch().0, rng);
+        self.mark(Dirty::Prekeys);
+        self.drop_bundle_post();
     }
 
     fn erase_prekeys(&mut self) {

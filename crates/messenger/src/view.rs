@@ -206,6 +206,8 @@ pub struct StatusView {
     pub requests: u32,
     /// Messages found waiting at the start of this run and taken up again.
     pub recovered: u32,
+    /// Another device of this account has taken this one's place: contacts write to that one.
+    pub replaced: bool,
     /// Milliseconds since 1970 at which this answer was made.
     pub at_unix_ms: u64,
 }
@@ -296,7 +298,7 @@ pub enum Event {
         /// The new state.
         state: DeliveryState,
     },
-    /// The core warns: codes `clock`, `disk`, `bundle_expired`.
+    /// The core warns: codes `clock`, `disk`, `bundle_expired`, `replaced`.
     Warning {
         /// Stable code.
         code: String,

@@ -6,6 +6,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod add;
+mod backup;
 mod clean;
 mod completions;
 mod connect;
@@ -33,6 +34,7 @@ mod trace;
 mod unlock;
 mod up;
 mod watch;
+mod wipe;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -109,8 +111,12 @@ enum Command {
     Passphrase(passphrase::Arguments),
     /// Open a node that waits for its passphrase.
     Unlock(unlock::Arguments),
+    /// Account, contacts and history in one sealed file.
+    Backup(backup::Arguments),
     /// Stop the node.
     Stop(stop::Arguments),
+    /// Destroy account, contacts and messages on this computer.
+    Wipe(wipe::Arguments),
     /// Completions for a shell, on stdout.
     Completions(completions::Arguments),
 }
@@ -158,6 +164,8 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Peers(arguments) => peers::run(&context, &arguments),
         Command::Passphrase(arguments) => passphrase::run(&context, &arguments),
         Command::Unlock(arguments) => unlock::run(&context, &arguments),
+        Command::Backup(arguments) => backup::run(&context, &arguments),
+        Command::Wipe(arguments) => wipe::run(&context, &arguments),
         Command::Stop(arguments) => stop::run(&context, &arguments),
         Command::Up(_) | Command::Completions(_) => Ok(Exit::Ok),
     }

@@ -32,7 +32,7 @@ const CONTROL_MAX: usize = 64;
 /// Waits after wrong passphrases, seconds: 0, 1, 2, 4, ... and never more than this.
 const PASSPHRASE_WAIT_S_MAX: u64 = 30;
 /// Bytes of a passphrase.
-const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
+pub(crate) const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
 
 /// What a node needs to start.
 pub(crate) struct Settings {

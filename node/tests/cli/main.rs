@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: the real binary, its words, its exit codes.
 
+mod backup;
 mod daemon;
 mod harness;
 mod invites;

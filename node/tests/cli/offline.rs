@@ -30,13 +30,18 @@ pub(crate) const COMMANDS: &[&[&str]] = &[
     &["peers", "add", "/ip4/127.0.0.1/tcp/1"],
     &["passphrase"],
     &["unlock"],
+    &["backup", "create", "never-made"],
     &["stop"],
 ];
+
+/// Those that need no node, or begin one.
+const WITHOUT_A_NODE: &[&[&str]] =
+    &[&["up"], &["completions"], &["wipe"], &["backup", "check"], &["backup", "restore"]];
 
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    for command in COMMANDS.iter().chain([&["up"][..], &["completions"][..]].iter()) {
+    for command in COMMANDS.iter().chain(WITHOUT_A_NODE) {
         let mut arguments = vec![command[0]];
         arguments.extend(command.get(1).filter(|word| word.chars().all(|c| c.is_ascii_lowercase())));
         arguments.truncate(if matches!(command[0], "send" | "trace" | "add") { 1 } else { 2 });

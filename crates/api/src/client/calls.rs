@@ -5,11 +5,14 @@ use std::time::Duration;
 use ureq::http::Method;
 
 use super::{Client, ClientError, json};
+use crate::backup::BackupStream;
 use crate::event::EventType;
 use crate::event_stream::EventStream;
 use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId};
 use crate::message::{Conversations, Message, Messages, MessagesQuery, SendMessage, Sent, Trace};
-use crate::node::{AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, Peers, Settings, Status, Unlock};
+use crate::node::{
+    AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, MakeBackup, Peers, Settings, Status, Unlock,
+};
 use crate::people::{
     AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contact, Contacts, CreateInvite, InspectInvite, Invite,
     InvitePreview, Invites, OneContact, Requests,
@@ -237,6 +240,19 @@ impl Client {
     /// `no_such_message`; as any call: [`ClientError`].
     pub fn trace(&self, message: MessageId) -> Result<Trace, ClientError> {
         self.get(&format!("/v1/messages/{message}/trace"))
+    }
+
+    /// `POST /v1/backup`: account, contacts and history, sealed under a passphrase. Takes as long as it takes.
+    ///
+    /// # Errors
+    /// `locked`, `bad_request` when the passphrase is too short; as any call: [`ClientError`].
+    pub fn backup(&self, backup: &MakeBackup) -> Result<BackupStream, ClientError> {
+        let response = self.run(Method::POST, "/v1/backup", Some(json(backup)), None)?;
+        if response.status().as_u16() == 200 {
+            return Ok(BackupStream::new(response.into_body()));
+        }
+        let answer = self.read(response)?;
+        Err(self.refused(&answer))
     }
 
     /// `GET /v1/events`: events after number `since` (from now on if absent), of `types` (all if empty).

@@ -6,4 +6,5 @@ mod delivery;
 mod full_pool;
 mod net;
 mod people;
+mod restore;
 mod storm;

@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use starling_e2ee::prekey::{bundle_tag, weeks_to_read};
-use starling_messenger::record::{VaultImage, VaultKey, VaultWrite};
+use starling_messenger::backup::{BackupRecord, Export, Import, end_record, message_record};
+use starling_messenger::record::{HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, decode_record};
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
     PushTicket, Refusal, Reply, RequestId, SyncStats, Turn, Verdict,
 };
 use starling_messenger::view::{DeliveryStage, Event, MessageBody, MessageView};
-use starling_messenger::{Messenger, Setup};
+use starling_messenger::{Messenger, Setup, arrange};
 use starling_relay::admit::{Route, check};
 use starling_relay::pool::{EnvelopePool, IdSource};
 use starling_wire::envelope::{Envelope, EnvelopeId, Epoch, Tag};
@@ -115,9 +116,20 @@ impl Net {
         let setup = Setup { parameters: self.parameters.clone(), onion_secret, name: name.to_owned() };
         let pool = TestPool::new(&self.parameters);
         let (messenger, turn) = Messenger::create(setup.clone(), pool, self.now(), &mut self.rng);
+        self.push_node(setup, BTreeMap::new(), Some(messenger));
+        self.release(index, turn);
+        index
+    }
+
+    fn push_node(
+        &mut self,
+        setup: Setup,
+        vault: BTreeMap<VaultKey, Zeroizing<Vec<u8>>>,
+        messenger: Option<Messenger<TestPool>>,
+    ) {
         self.nodes.push(Node {
-            messenger: Some(messenger),
-            vault: BTreeMap::new(),
+            messenger,
+            vault,
             pool: None,
             events: Vec::new(),
             replies: BTreeMap::new(),
@@ -131,8 +143,57 @@ impl Net {
             answers: BTreeMap::new(),
             links: BTreeMap::new(),
         });
-        self.release(index, turn);
+    }
+
+    /// What a backup of a node holds now, as its daemon would write it.
+    pub(crate) fn backup(&mut self, node: usize) -> Vec<BackupRecord> {
+        let Reply::Export(export) = self.command(node, Command::Export) else { panic!("no export") };
+        let Export { mut records, before } = *export;
+        let history = self.history(node).into_iter().filter(|record| record.message.number < before);
+        records.extend(history.map(|record| message_record(&record)));
+        records.push(end_record(records.len() as u64, 0));
+        records
+    }
+
+    /// A node with nothing but a backup, on another computer.
+    pub(crate) fn add_restored(&mut self, backup: &[BackupRecord]) -> usize {
+        let mut import = Import::new();
+        let mut writes = Vec::new();
+        for record in backup {
+            writes.extend(import.take(record.kind, &record.bytes).unwrap());
+        }
+        writes.extend(import.finish(self.now().unix_ms, &mut self.rng).unwrap().writes);
+        let put = |write| match write {
+            VaultWrite::Put { key, value } => (key, value),
+            VaultWrite::Delete { .. } => panic!("a new vault has nothing to delete"),
+        };
+        let index = self.nodes.len();
+        let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
+        let setup = Setup { parameters: self.parameters.clone(), onion_secret, name: String::new() };
+        self.push_node(setup, writes.into_iter().map(put).collect(), None);
+        self.restart(index, false);
         index
+    }
+
+    /// Messages in a node's vault, in no order.
+    fn history(&self, node: usize) -> Vec<HistoryRecord> {
+        let vault = self.nodes[node].vault.iter();
+        vault
+            .filter(|(key, _)| key.kind == RecordKind::History)
+            .map(|(_, value)| decode_record(value).unwrap())
+            .collect()
+    }
+
+    /// A conversation as a person sees it: whether each text is one's own, and what it says.
+    pub(crate) fn conversation(&self, node: usize, contact: ContactNumber) -> Vec<(bool, String)> {
+        let of_contact = self.history(node).into_iter().map(|record| record.message).filter(|m| m.contact == contact);
+        let mut messages: Vec<MessageView> = of_contact.collect();
+        arrange(&mut messages);
+        let text = |message: MessageView| match message.body {
+            MessageBody::Text(text) => (message.own, text),
+            MessageBody::Unknown { .. } => panic!("nobody sent such a thing"),
+        };
+        messages.into_iter().map(text).collect()
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -512,7 +573,7 @@ impl Net {
         }
         let hour = Epoch::from_unix_ms(self.now().unix_ms).0;
         let mut bundles = BTreeSet::new();
-        for node in 0..self.nodes.len() {
+        for node in (0..self.nodes.len()).filter(|&node| !self.is_down(node)).collect::<Vec<_>>() {
             let address = self.address(node).address;
             bundles.extend(weeks_to_read(hour).map(|week| Tag(bundle_tag(&address, week).0)));
         }

@@ -34,6 +34,7 @@ use super::connect::{Context, disk_failure};
 use super::failure::{Exit, Failure};
 use super::{clean, hints, times};
 use ports::ApiSockets;
+pub(crate) use ports::PEER_PORT_FILE;
 use voice::{Header, Voice};
 
 /// Most threads of the runtime; the core has its own.
@@ -171,12 +172,13 @@ fn refused_config(error: ConfigError) -> Failure {
 }
 
 /// Makes the data directory, for its owner alone.
-fn make_directory(data: &Path) -> Result<(), Failure> {
+pub(super) fn make_directory(data: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|error| disk_failure(data, &error))
 }
 
-fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
+/// Locks the data directory for this process.
+pub(super) fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
     DirectoryLock::acquire(data).map_err(|error| match error {
         LockError::Held { pid } => {
             let pid_words = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The paths of the API, and what answers them.
 
+pub(super) mod backup;
 mod messages;
 mod node;
 mod people;
@@ -25,6 +26,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/settings", get(node::settings).patch(node::change_settings))
         .route("/v1/unlock", post(node::unlock))
         .route("/v1/passphrase", post(node::change_passphrase))
+        .route("/v1/backup", post(backup::backup))
         .route("/v1/stop", post(node::stop))
         .route("/v1/peers", get(node::peers).post(node::add_peer))
         .route("/v1/invites", get(people::invites).post(people::create_invite))

@@ -96,7 +96,16 @@ fn warnings(
         hint: Some("starling peers".to_owned()),
         degraded: true,
     });
-    [passphrase, clock, disk_warning(free_bytes), problem].into_iter().flatten().collect()
+    let replaced = core.filter(|view| view.replaced).map(|_| Warning {
+        code: "replaced".to_owned(),
+        message:
+            "This account was restored from a backup elsewhere: contacts write to that device, and no longer hear \
+                  this one."
+                .to_owned(),
+        hint: Some("starling wipe".to_owned()),
+        degraded: true,
+    });
+    [passphrase, clock, disk_warning(free_bytes), problem, replaced].into_iter().flatten().collect()
 }
 
 fn disk_warning(free_bytes: u64) -> Option<Warning> {
