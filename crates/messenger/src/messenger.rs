@@ -20,7 +20,7 @@ use starling_wire::network::{NetworkId, NetworkParameters};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::carrier::Carrier;
-use crate::clock::PeerClocks;
+use crate::clock::{KnownTime, PeerClocks};
 use crate::command::ClientIds;
 use crate::contact::{Contacts, clean_name};
 use crate::generation::Generations;
@@ -89,6 +89,9 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) receipts_ready: BTreeSet<ContactNumber>,
     pub(crate) client_ids: ClientIds,
     pub(crate) clocks: PeerClocks,
+    pub(crate) known_time: KnownTime,
+    /// What is over by the wall clock was not erased yet in this hour.
+    pub(crate) erasure_due: bool,
     pub(crate) carrier: Carrier,
     pub(crate) timers: Timers,
     /// Sealed envelopes that wait for a place at the stamp worker.
@@ -163,6 +166,8 @@ impl<P: EnvelopePool> Messenger<P> {
             receipts_ready: BTreeSet::new(),
             client_ids: ClientIds::default(),
             clocks: PeerClocks::default(),
+            known_time: KnownTime::new(now),
+            erasure_due: false,
             timers: Timers::default(),
             unstamped: BTreeSet::new(),
             stamping: BTreeMap::new(),

@@ -63,11 +63,13 @@ pub enum RecordKind {
     BundlePost = 21,
     /// The highest handshake generation with somebody whose sessions were forgotten.
     Generation = 22,
+    /// A wall clock time that was right.
+    Time = 23,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -90,6 +92,7 @@ impl RecordKind {
         Self::Trace,
         Self::BundlePost,
         Self::Generation,
+        Self::Time,
     ];
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.

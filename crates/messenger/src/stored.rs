@@ -14,6 +14,7 @@ use starling_relay::pool::EnvelopePool;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::clock::KnownTime;
 use crate::command::ClientIdRecord;
 use crate::contact::Contact;
 use crate::generation::GenerationRecord;
@@ -50,6 +51,7 @@ pub(crate) enum Dirty {
     ClientId([u8; 16]),
     BundlePost,
     Generation([u8; 32]),
+    Time,
 }
 
 /// Own name, where mail is read, and the counters.
@@ -117,6 +119,12 @@ struct AcksRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct CursorRecord {
     arrival: u64,
+}
+
+/// A wall clock time that was right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct TimeRecord {
+    unix_ms: u64,
 }
 
 /// Why a messenger cannot start from what is stored: our disk, or a newer Starling wrote it.
@@ -202,6 +210,9 @@ impl<P: EnvelopePool> Messenger<P> {
             Dirty::ClientId(id) => put_or_delete(VaultKey::named(RecordKind::ClientId, id), self.client_ids.get(&id)),
             Dirty::Generation(account) => {
                 put_or_delete(VaultKey::named(RecordKind::Generation, account), self.generations.get(&account))
+            }
+            Dirty::Time => {
+                put(VaultKey::single(RecordKind::Time), &TimeRecord { unix_ms: self.known_time.stored_unix_ms() })
             }
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
@@ -340,6 +351,9 @@ impl<P: EnvelopePool> Messenger<P> {
         for record in loaded.generations {
             self.generations.remember(record);
         }
+        if let Some(time) = loaded.time {
+            self.known_time = KnownTime::restored(time.unix_ms, self.now);
+        }
         self.bundle_post = loaded.bundle_post;
         if let Some(id) = self.bundle_post.as_ref().and_then(Post::id) {
             self.outbox.remember_id(id, PostId::Bundle);
@@ -367,6 +381,7 @@ struct Loaded {
     client_ids: Vec<ClientIdRecord>,
     bundle_post: Option<Post>,
     generations: Vec<GenerationRecord>,
+    time: Option<TimeRecord>,
 }
 
 impl Loaded {
@@ -392,6 +407,7 @@ impl Loaded {
             RecordKind::ClientId => self.client_ids.push(decode_record(value)?),
             RecordKind::BundlePost => self.bundle_post = Some(decode_record(value)?),
             RecordKind::Generation => self.generations.push(decode_record(value)?),
+            RecordKind::Time => self.time = Some(decode_record(value)?),
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event

@@ -64,6 +64,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.mark_cursor_if_moved();
         self.judge_clock();
         self.judge_disk();
+        self.note_time();
         while self.ephemerals.len() < EPHEMERALS_AHEAD {
             self.ephemerals.push(Ephemeral::generate(rng));
         }
@@ -74,22 +75,47 @@ impl<P: EnvelopePool> Messenger<P> {
         let epoch = self.epoch();
         if self.upkeep_epoch != Some(epoch) {
             self.upkeep_epoch = Some(epoch);
+            self.erasure_due = true;
+            self.erase_if_sure();
             self.hourly(rng);
+        } else {
+            self.erase_if_sure();
         }
+    }
+
+    /// Whether the wall clock is to be believed where something would be gone for ever.
+    pub(crate) fn is_time_sure(&mut self) -> bool {
+        let median = self.clocks.median(self.parameters.scope, self.now);
+        self.known_time.judge(median, self.now)
+    }
+
+    /// Notes the time in the vault once in a while, if it is right.
+    fn note_time(&mut self) {
+        if self.is_time_sure() && self.known_time.wants_note() {
+            self.mark(Dirty::Time);
+        }
+    }
+
+    /// Erases what is over, once an hour, by a clock that is right.
+    fn erase_if_sure(&mut self) {
+        if !self.erasure_due || !self.is_time_sure() {
+            return;
+        }
+        self.erasure_due = false;
+        self.expire_pool(self.epoch());
+        self.erase_prekeys();
+        self.expire_invites();
+        self.expire_sessions();
+        self.expire_seen();
     }
 
     fn hourly(&mut self, rng: &mut impl CryptoRng) {
         let epoch = self.epoch();
-        self.expire_pool(epoch);
         if self.prekeys.needs_renewal(epoch.0) {
             self.prekeys.renew(&self.identity, self.profile.shard, epoch.0, rng);
             self.mark(Dirty::Prekeys);
             self.drop_bundle_post();
         }
-        self.erase_prekeys();
-        self.expire_invites();
-        self.expire_sessions();
-        self.expire_seen();
         self.inbox.forget_tries();
         let contacts: Vec<ContactNumber> = self.contacts.iter().map(|contact| contact.number).collect();
         let week = weeks_to_read(epoch.0).last();

@@ -50,6 +50,8 @@ pub(crate) struct Node {
     verdicts: BTreeMap<GossipToken, u32>,
     answers: BTreeMap<PushTicket, u32>,
     links: BTreeMap<LinkId, usize>,
+    /// Its wall clock minus the true time, ms.
+    pub(crate) skew_ms: i64,
 }
 
 enum Delivery {
@@ -130,6 +132,7 @@ impl Net {
             verdicts: BTreeMap::new(),
             answers: BTreeMap::new(),
             links: BTreeMap::new(),
+            skew_ms: 0,
         });
         self.release(index, turn);
         index
@@ -137,6 +140,11 @@ impl Net {
 
     pub(crate) fn now(&self) -> Now {
         Now { unix_ms: self.unix_base_ms + self.now_ms, monotonic_ms: self.now_ms }
+    }
+
+    fn now_of(&self, node: usize) -> Now {
+        let now = self.now();
+        Now { unix_ms: now.unix_ms.saturating_add_signed(self.nodes[node].skew_ms), ..now }
     }
 
     fn count(&mut self) -> u64 {
@@ -158,7 +166,8 @@ impl Net {
         for (from, to, link) in ends {
             let onion_key = onion_key(self.nodes[to].setup.onion_secret);
             let group = AddressGroup { narrow: to as u64, wide: to as u64 };
-            self.step(from, Input::LinkUp { link, group, outbound: from == a, onion_key, clock_offset_ms: 0 });
+            let clock_offset_ms = self.nodes[to].skew_ms - self.nodes[from].skew_ms;
+            self.step(from, Input::LinkUp { link, group, outbound: from == a, onion_key, clock_offset_ms });
         }
     }
 
@@ -224,7 +233,7 @@ impl Net {
         };
         let kept = self.nodes[node].pool.take().filter(|_| keep_pool);
         let pool = kept.unwrap_or_else(|| TestPool::new(&self.parameters));
-        let (setup, now) = (self.nodes[node].setup.clone(), self.now());
+        let (setup, now) = (self.nodes[node].setup.clone(), self.now_of(node));
         let (messenger, turn) = Messenger::restore(setup, image, pool, now, &mut self.rng).unwrap();
         self.nodes[node].messenger = Some(messenger);
         self.nodes[node].seen.clear();
@@ -232,7 +241,7 @@ impl Net {
     }
 
     pub(crate) fn step(&mut self, node: usize, input: Input) {
-        let now = self.now();
+        let now = self.now_of(node);
         let Some(messenger) = &mut self.nodes[node].messenger else { return };
         let gossip = matches!(input, Input::Gossip { .. });
         let turn = messenger.step(input, now, &mut self.rng);
@@ -315,7 +324,7 @@ impl Net {
                 let snapshot = theirs.pool().snapshot(window);
                 let keys = snapshot.keys();
                 let held = watch.into_iter().filter(|id| keys.iter().any(|key| key.id == *id)).collect();
-                let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+                let epoch = Epoch::from_unix_ms(self.now_of(node).unix_ms);
                 let envelopes: Vec<_> = keys
                     .iter()
                     .filter(|key| !ours.pool().contains(key))
@@ -374,7 +383,7 @@ impl Net {
         if !self.nodes[node].seen.insert(envelope.id()) {
             return;
         }
-        let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+        let epoch = Epoch::from_unix_ms(self.now_of(node).unix_ms);
         let Ok(checked) = check(envelope.as_bytes(), &self.parameters, topic, epoch, Route::Gossip) else {
             return;
         };
