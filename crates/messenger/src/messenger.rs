@@ -268,6 +268,7 @@ impl<P: EnvelopePool> Messenger<P> {
             JobResult::Stamped(envelope) => self.on_stamped(id, envelope, rng),
             JobResult::Admitted(result) => self.on_admitted(id, result, rng),
             JobResult::FirstContacts(found) => self.on_first_contacts(id, found, rng),
+            JobResult::TagsFound(found) => self.on_tags_found(id, found),
         }
     }
 
