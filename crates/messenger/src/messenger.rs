@@ -15,7 +15,7 @@ use starling_e2ee::identity::Identity;
 use starling_e2ee::prekey::Prekeys;
 use starling_e2ee::seal::Ephemeral;
 use starling_relay::pool::EnvelopePool;
-use starling_wire::envelope::{Epoch, Tag, TopicId};
+use starling_wire::envelope::{Epoch, EpochRange, Tag, TopicId};
 use starling_wire::network::{NetworkId, NetworkParameters};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -35,7 +35,7 @@ use crate::seen::Seen;
 use crate::sessions::Sessions;
 use crate::stored::{Dirty, FirstContactRecord, Profile};
 use crate::timers::{Timer, Timers};
-use crate::turn::{ContactNumber, Input, JobId, Now, Output, RequestId, Turn};
+use crate::turn::{ContactNumber, Input, JobId, Now, Output, RequestId, SyncBroken, Turn};
 use crate::view::Event;
 
 /// How often a step looks for what may be sealed: sealing one thing may make room for another.
@@ -202,7 +202,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Input::Gossip { token, link, envelope } => self.on_gossip(token, link, &envelope, rng),
             Input::Pulled { link, envelopes } => self.on_pulled(link, &envelopes, rng),
             Input::Cell { link, ticket, cell } => self.on_cell(link, ticket, &cell),
-            Input::SyncEnded { link, held, result, .. } => self.on_sync_ended(link, &held, result, rng),
+            Input::SyncEnded { link, window, held, result } => self.on_sync_ended(link, window, &held, result, rng),
             Input::Done { id, result } => {
                 if !self.on_published(id, result) {
                     self.on_pushed(id, result, rng);
@@ -286,7 +286,10 @@ impl<P: EnvelopePool> Messenger<P> {
                 Timer::FirstSync(link) => self.on_first_sync(link, rng),
                 Timer::Sync => self.on_sync_tick(rng),
                 Timer::SyncAgain => self.start_syncs(rng),
-                Timer::SyncDeadline(link) => self.on_sync_ended(link, &[], Err(None), rng),
+                Timer::SyncDeadline(link) => {
+                    let none = EpochRange { first: Epoch(0), last: Epoch(0) };
+                    self.on_sync_ended(link, none, &[], Err(SyncBroken::Stream), rng);
+                }
                 Timer::Upkeep => self.on_upkeep(rng),
             }
         }

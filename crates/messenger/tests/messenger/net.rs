@@ -9,7 +9,7 @@ use starling_e2ee::prekey::{bundle_tag, weeks_to_read};
 use starling_messenger::record::{VaultImage, VaultKey, VaultWrite};
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
-    PushTicket, Refusal, Reply, RequestId, SyncStats, Turn, Verdict,
+    PushTicket, Refusal, Reply, RequestId, SyncBroken, SyncStats, Turn, Verdict,
 };
 use starling_messenger::view::{DeliveryStage, Event, MessageBody, MessageView};
 use starling_messenger::{Messenger, Setup};
@@ -318,7 +318,12 @@ impl Net {
                     return self.deliver(
                         node,
                         LATENCY_MS,
-                        Delivery::Input(Input::SyncEnded { link, window, held: vec![], result: Err(None) }),
+                        Delivery::Input(Input::SyncEnded {
+                            link,
+                            window,
+                            held: vec![],
+                            result: Err(SyncBroken::Stream),
+                        }),
                     );
                 };
                 let snapshot = theirs.pool().snapshot(window);
