@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::handshake::{Head, Roots, seal_outer};
 use crate::identity::DevicePublic;
-use crate::prekey::Bundle;
+use crate::prekey::{Bundle, FIRST_CONTACT_HOURS};
 use crate::primitives::secret::Secret;
 use crate::primitives::x25519::{PublicKey, generate_and_agree};
 use crate::record::{Record, RecordError};
@@ -102,6 +102,8 @@ struct FirstContact {
     head: Head,
     /// INB of the bundle.
     inbox: [u8; 32],
+    /// Creation of the bundle.
+    bundle_created_hour: u32,
 }
 
 /// One ratchet between this device and a peer's. Encoded by serde without its skipped keys, which are records of
@@ -179,7 +181,7 @@ impl Session {
             next_receiving_header: responder_header,
             chains_received: 0,
             post_quantum_epoch: 0,
-            first_contact: Some(FirstContact { head, inbox: bundle.inbox }),
+            first_contact: Some(FirstContact { head, inbox: bundle.inbox, bundle_created_hour: bundle.created_hour }),
             created_unix_ms: now_unix_ms,
             last_received_unix_ms: now_unix_ms,
             skipped: SkippedKeys::default(),
@@ -260,6 +262,17 @@ impl Session {
         self.first_contact.is_some()
     }
 
+    /// The hour from which on this session's handshake must not be repeated, because the peer may have erased the
+    /// bundle that it names before it is opened; `None` when there is nothing to repeat.
+    pub fn handshake_ends_hour(&self) -> Option<u32> {
+        Some(self.first_contact.as_ref()?.bundle_created_hour.saturating_add(FIRST_CONTACT_HOURS))
+    }
+
+    /// Whether the handshake that is repeated until the first reply names the one-time key of an invite.
+    pub fn names_one_time_key(&self) -> bool {
+        self.first_contact.as_ref().is_some_and(|first_contact| first_contact.head.one_time_id != 0)
+    }
+
     /// Whether a message can be sealed now.
     pub fn can_send(&self) -> bool {
         self.needs_step() || self.sending.as_ref().is_some_and(|chain| self.has_room(chain))
@@ -309,7 +322,7 @@ impl Session {
         ephemeral: &Ephemeral,
         rng: &mut impl rand_core::CryptoRng,
     ) -> Result<SealedMessage, SealError> {
-        let FirstContact { head, inbox } = self.first_contact.as_ref().ok_or(SealError::NotFirstContact)?;
+        let FirstContact { head, inbox, .. } = self.first_contact.as_ref().ok_or(SealError::NotFirstContact)?;
         let outer = seal_outer(prefix, inbox, ephemeral).ok_or(SealError::UnusableKey)?;
         let begun = self.begin_chain(rng)?;
         let chain = self.sendable(begun.as_ref())?;

@@ -19,7 +19,9 @@ use crate::job::Job;
 use crate::messenger::Messenger;
 use crate::sync_plan::{FIRST_SYNC_DELAY_MS, SYNC_DEADLINE_MS, SyncPlan};
 use crate::timers::Timer;
-use crate::turn::{GossipToken, JobId, LinkId, Now, Output, PushTicket, Refusal, RequestId, SyncStats, Verdict};
+use crate::turn::{
+    GossipToken, JobId, LinkId, Now, Output, PushTicket, Refusal, RequestId, SyncBroken, SyncStats, Verdict,
+};
 
 /// Pushed envelopes in admission and in their hop delay together, and publications not yet answered.
 const PUBLISHING_MAX: usize = 1_024;
@@ -347,16 +349,20 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn on_sync_ended(
         &mut self,
         link: LinkId,
+        window: EpochRange,
         held: &[EnvelopeId],
-        result: Result<SyncStats, Option<Fault>>,
+        result: Result<SyncStats, SyncBroken>,
         rng: &mut impl CryptoRng,
     ) {
         self.timers.cancel(Timer::SyncDeadline(link));
-        self.carrier.plan.ended(link, result.is_ok());
+        match result {
+            Err(SyncBroken::Busy) => self.carrier.plan.busy(link, window, self.now.monotonic_ms),
+            _ => self.carrier.plan.ended(link, result.is_ok()),
+        }
         if self.carrier.links.contains_key(&link) {
             held.iter().take(WATCHED_IDS_MAX).for_each(|id| self.own_held(id, link));
         }
-        if let Err(Some(fault)) = result {
+        if let Err(SyncBroken::Fault(fault)) = result {
             self.penalize(link, fault);
         }
         if result.is_ok() {

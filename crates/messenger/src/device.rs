@@ -11,7 +11,6 @@
 use rand_core::CryptoRng;
 use starling_e2ee::identity::{ListHead, ListOrder};
 use starling_e2ee::prekey::{Bundle, bundle_tag, weeks_to_read};
-use starling_relay::expire;
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::{Envelope, Epoch, Tag};
 
@@ -126,12 +125,10 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Ends the search: goes on from the latest list that the network knows, and begins to publish.
     pub(crate) fn settle(&mut self, rng: &mut impl CryptoRng) {
-        let from = expire::oldest_kept(self.epoch(), self.parameters.lifetime_hours);
-        let Ok(found) = self.pool.find_tags(&self.own_bundle_tags().into_iter().collect(), from) else {
+        if self.inbox.is_searching() {
             return self.settle_soon();
-        };
-        let lists = found.iter().filter_map(|(_, envelope)| self.list_of_other_device(envelope));
-        let latest = lists.max_by_key(|list| list.version);
+        }
+        let latest = self.settled_list.take();
         if let Some(latest) = latest.filter(|latest| latest.version >= self.identity.list_head().version)
             && self.identity.follow(&latest).is_ok()
         {
@@ -153,9 +150,15 @@ impl<P: EnvelopePool> Messenger<P> {
     /// contacts go on with that device.
     pub(crate) fn take_own_bundle(&mut self, envelope: &Envelope) {
         let Some(list) = self.list_of_other_device(envelope) else { return };
+        if self.settling {
+            if self.settled_list.is_none_or(|known| known.version < list.version) {
+                self.settled_list = Some(list);
+            }
+            return;
+        }
         let order = self.identity.list_head().compare(&list);
         let later = matches!(order, ListOrder::Newer | ListOrder::Forked);
-        if later && !self.settling && !self.replaced {
+        if later && !self.replaced {
             self.replaced = true;
             self.warn("replaced", true);
         }

@@ -14,6 +14,7 @@ use starling_e2ee::prekey::InboxKey;
 use starling_e2ee::seal::{HeadPrefix, Parts, Tag};
 use starling_relay::admit::{self, Checked, Route};
 use starling_relay::penalty::Fault;
+use starling_relay::pool::{PoolError, TagSearch};
 use starling_relay::stamp;
 use starling_wire::envelope::{Envelope, Epoch, Head, TopicId};
 use starling_wire::network::{NetworkId, NetworkParameters};
@@ -26,6 +27,8 @@ pub enum Lane {
     Verify,
     /// Solving a stamp: seconds on `main`; may be cancelled.
     Stamp,
+    /// Looking through the pool's files: up to some seconds, and none of it may hold up a verdict.
+    Search,
 }
 
 /// Work for a worker.
@@ -59,6 +62,8 @@ pub enum Job {
         /// The envelopes, with their arrival numbers.
         envelopes: Vec<(u64, Envelope)>,
     },
+    /// Look up tags of ours in the pool.
+    FindTags(Box<dyn TagSearch>),
 }
 
 impl fmt::Debug for Job {
@@ -67,6 +72,7 @@ impl fmt::Debug for Job {
             Self::Stamp { effort, .. } => write!(f, "Stamp({effort})"),
             Self::Admit { bytes, .. } => write!(f, "Admit({})", bytes.len()),
             Self::OpenFirstContacts { envelopes, .. } => write!(f, "OpenFirstContacts({})", envelopes.len()),
+            Self::FindTags(_) => f.write_str("FindTags"),
         }
     }
 }
@@ -79,6 +85,8 @@ pub enum JobResult {
     Admitted(Result<Checked, Fault>),
     /// Those of the envelopes that are first contacts to us, with their arrival numbers.
     FirstContacts(Vec<(u64, OuterFirstContact)>),
+    /// The envelopes under the tags, with their arrival numbers, or how the pool failed.
+    TagsFound(Result<Vec<(u64, Envelope)>, PoolError>),
 }
 
 impl fmt::Debug for JobResult {
@@ -87,6 +95,7 @@ impl fmt::Debug for JobResult {
             Self::Stamped(envelope) => write!(f, "Stamped({envelope:?})"),
             Self::Admitted(result) => write!(f, "Admitted({result:?})"),
             Self::FirstContacts(found) => write!(f, "FirstContacts({})", found.len()),
+            Self::TagsFound(found) => write!(f, "TagsFound({:?})", found.as_ref().map(Vec::len)),
         }
     }
 }
@@ -97,6 +106,7 @@ impl Job {
         match self {
             Self::Stamp { .. } => Lane::Stamp,
             Self::Admit { .. } | Self::OpenFirstContacts { .. } => Lane::Verify,
+            Self::FindTags(_) => Lane::Search,
         }
     }
 
@@ -118,6 +128,7 @@ impl Job {
                     |(arrival, envelope): &(u64, Envelope)| Some((*arrival, recognise(&keys, &parts(envelope))?));
                 JobResult::FirstContacts(envelopes.iter().filter_map(open).collect())
             }
+            Self::FindTags(search) => JobResult::TagsFound(search.run()),
         }
     }
 }

@@ -68,6 +68,21 @@ pub(crate) enum Due {
     Drop,
 }
 
+/// What decides on an item beside its own state.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances {
+    /// Both clocks.
+    pub(crate) now: Now,
+    /// The wall clock is to be believed: else nothing is given up by it, and no time of sealing again is passed.
+    pub(crate) time_is_sure: bool,
+    /// Neighbours held.
+    pub(crate) links: usize,
+    /// There are keys to seal it with: else it keeps the envelope that it has until there are, and expires with it.
+    pub(crate) sealable: bool,
+    /// How long nodes keep an envelope.
+    pub(crate) lifetime_hours: u32,
+}
+
 /// One item, as it is stored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Item {
@@ -155,28 +170,33 @@ impl Item {
         self.post = Some(post);
     }
 
-    /// What is to be done with it at `now`, with `links` neighbours held; notes the times that it passes.
-    pub(crate) fn due(&mut self, now: Now, links: usize, lifetime_hours: u32) -> Due {
+    /// What is to be done with it; notes the times that it passes.
+    pub(crate) fn due(&mut self, given: &Circumstances) -> Due {
+        let &Circumstances { now, time_is_sure, links, sealable, lifetime_hours } = given;
         let epoch = Epoch::from_unix_ms(now.unix_ms);
         if let Some(expired) = self.expired_unix_ms {
             let over = expired.saturating_add(EXPIRED_KEPT_MS) <= now.unix_ms;
-            return if over { Due::Drop } else { Due::Nothing };
+            return if over && time_is_sure { Due::Drop } else { Due::Nothing };
         }
         let (Some(post), Some(first)) = (&self.post, self.first_sealed_unix_ms) else { return Due::Nothing };
-        let over = usize::from(self.rounds) + 1 >= SEAL_AGAIN_MS.len() && !post.is_open(epoch);
+        let mut passed = self.rounds;
+        if links > 0 && time_is_sure {
+            let age_ms = now.unix_ms.saturating_sub(first);
+            passed = passed.max(SEAL_AGAIN_MS.iter().filter(|&&at_ms| at_ms <= age_ms).count() as u8);
+        }
+        let is_last = usize::from(passed) == SEAL_AGAIN_MS.len();
+        let over = usize::from(passed) + 1 >= SEAL_AGAIN_MS.len() && time_is_sure && !post.is_open(epoch);
         if matches!(self.load, Load::Acks(_)) && (post.came_back || over) {
             return Due::Drop;
         }
         if links > 0 && post.is_ahead(epoch) {
             return Due::Seal;
         }
-        if links > 0 {
-            let age_ms = now.unix_ms.saturating_sub(first);
-            let passed = SEAL_AGAIN_MS.iter().filter(|&&at_ms| at_ms <= age_ms).count() as u8;
+        if links > 0 && sealable {
             let lost = !post.is_safe(links) && !post.is_open(epoch);
             if passed > self.rounds {
                 self.rounds = passed;
-                if lost || usize::from(passed) == SEAL_AGAIN_MS.len() {
+                if lost || is_last {
                     return Due::Seal;
                 }
             } else if lost && !post.taken && !post.came_back {
@@ -185,7 +205,7 @@ impl Item {
         }
         let kept_ms = u64::from(lifetime_hours) * HOUR_MS;
         let over = post.sealed_unix_ms.saturating_add(kept_ms) <= now.unix_ms;
-        if over && usize::from(self.rounds) == SEAL_AGAIN_MS.len() { Due::Expire } else { Due::Nothing }
+        if over && is_last && time_is_sure { Due::Expire } else { Due::Nothing }
     }
 
     /// When it is sealed again at the earliest, ms since 1970.

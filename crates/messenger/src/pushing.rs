@@ -10,7 +10,7 @@ use starling_wire::envelope::{EnvelopeId, EpochRange};
 use starling_wire::push_cell::ExitPlaintext;
 
 use crate::messenger::Messenger;
-use crate::outbox::{Due, Item, Load};
+use crate::outbox::{Circumstances, Due, Item, Load};
 use crate::post::{Post, PostId};
 use crate::stored::Dirty;
 use crate::timers::Timer;
@@ -335,10 +335,12 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Looks through the outbox for what is due by the wall clock.
     pub(crate) fn outbox_upkeep(&mut self) {
+        let time_is_sure = self.is_time_sure();
         let (now, links, lifetime_hours) = (self.now, self.carrier.links.len(), self.parameters.lifetime_hours);
         for number in self.outbox.numbers() {
+            let sealable = self.outbox.get(number).is_some_and(|item| self.is_sendable(item.contact));
             let Some(item) = self.outbox.get_mut(number) else { continue };
-            match item.due(now, links, lifetime_hours) {
+            match item.due(&Circumstances { now, time_is_sure, links, sealable, lifetime_hours }) {
                 Due::Nothing => {}
                 Due::Seal => self.seal_again(PostId::Item(number)),
                 Due::Expire => self.expire_item(number),

@@ -65,11 +65,13 @@ pub enum RecordKind {
     Generation = 22,
     /// An earlier device list of this account. Ordered by version.
     PastList = 23,
+    /// A wall clock time that was right.
+    Time = 24,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -93,6 +95,7 @@ impl RecordKind {
         Self::BundlePost,
         Self::Generation,
         Self::PastList,
+        Self::Time,
     ];
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.

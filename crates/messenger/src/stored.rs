@@ -15,6 +15,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::backup::contents as backup;
+use crate::clock::KnownTime;
 use crate::command::ClientIdRecord;
 use crate::contact::Contact;
 use crate::generation::GenerationRecord;
@@ -51,6 +52,7 @@ pub(crate) enum Dirty {
     ClientId([u8; 16]),
     BundlePost,
     Generation([u8; 32]),
+    Time,
 }
 
 /// Own name, where mail is read, and the counters.
@@ -153,6 +155,12 @@ struct CursorRecord {
     arrival: u64,
 }
 
+/// A wall clock time that was right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct TimeRecord {
+    unix_ms: u64,
+}
+
 /// Why a messenger cannot start from what is stored: our disk, or a newer Starling wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RestoreError {
@@ -240,6 +248,9 @@ impl<P: EnvelopePool> Messenger<P> {
             Dirty::ClientId(id) => put_or_delete(VaultKey::named(RecordKind::ClientId, id), self.client_ids.get(&id)),
             Dirty::Generation(account) => {
                 put_or_delete(VaultKey::named(RecordKind::Generation, account), self.generations.get(&account))
+            }
+            Dirty::Time => {
+                put(VaultKey::single(RecordKind::Time), &TimeRecord { unix_ms: self.known_time.stored_unix_ms() })
             }
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
@@ -385,6 +396,9 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         loaded.past_lists.sort_by_key(|list| list.head(&self.identity.public().account).version);
         self.past_lists = loaded.past_lists;
+        if let Some(time) = loaded.time {
+            self.known_time = KnownTime::restored(time.unix_ms, self.now);
+        }
         self.bundle_post = loaded.bundle_post;
         if let Some(id) = self.bundle_post.as_ref().and_then(Post::id) {
             self.outbox.remember_id(id, PostId::Bundle);
@@ -413,6 +427,7 @@ struct Loaded {
     bundle_post: Option<Post>,
     generations: Vec<GenerationRecord>,
     past_lists: Vec<DeviceList>,
+    time: Option<TimeRecord>,
 }
 
 impl Loaded {
@@ -439,6 +454,7 @@ impl Loaded {
             RecordKind::BundlePost => self.bundle_post = Some(decode_record(value)?),
             RecordKind::PastList => self.past_lists.push(decode_record(value)?),
             RecordKind::Generation => self.generations.push(decode_record(value)?),
+            RecordKind::Time => self.time = Some(decode_record(value)?),
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event

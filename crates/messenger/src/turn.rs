@@ -94,6 +94,17 @@ pub struct SyncStats {
     pub rounds: u32,
 }
 
+/// Why a reconciliation ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncBroken {
+    /// The stream broke, or there was none.
+    Stream,
+    /// The neighbour has no time for it now.
+    Busy,
+    /// The neighbour broke the protocol.
+    Fault(Fault),
+}
+
 /// Local number of a contact; shown as `p_...`, its conversation as `c_...`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ContactNumber(pub u64);
@@ -355,12 +366,12 @@ pub enum Input {
     SyncEnded {
         /// With whom.
         link: LinkId,
-        /// Over which epochs.
+        /// Over which epochs; those that are left to do when the neighbour was busy.
         window: EpochRange,
         /// Those of the watched ids that the neighbour holds.
         held: Vec<EnvelopeId>,
-        /// What it achieved, or what the neighbour did wrong; [`None`] in the error when the stream broke.
-        result: Result<SyncStats, Option<Fault>>,
+        /// What it achieved, or why it ended early.
+        result: Result<SyncStats, SyncBroken>,
     },
     /// The network did, or did not do, what [`Output::Publish`] or [`Output::Push`] asked.
     Done {

@@ -98,7 +98,8 @@ impl Opened {
         let (commits, commit_thread) = commit_thread::start(start.vault, release.clone(), newest_event)?;
         let judge = judge(&lanes, &release);
         let mut threads = workers.start(&settings.parameters, start.topic, lanes.control.clone(), judge)?;
-        let driver = SyncDriver::new(net.clone(), lanes.clone(), workers.clone(), release.clone());
+        let (to_core, parameters) = (lanes.clone(), &settings.parameters);
+        let driver = SyncDriver::new(net.clone(), to_core, workers.clone(), release.clone(), parameters);
         tokio::spawn(driver.clone().run(sync_orders));
         let (notices, notices_end) = mpsc::channel(NOTICES_MAX);
         let bridge =

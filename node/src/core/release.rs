@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use starling_messenger::turn::{Input, LinkId, Output, Refusal, Reply, RequestId, Verdict};
+use starling_messenger::turn::{Input, LinkId, Output, Refusal, Reply, RequestId, SyncBroken, Verdict};
 use starling_net::{Acceptance, NetCommand};
 use starling_relay::penalty::{Fault, Penalty};
 use starling_wire::envelope::{EnvelopeId, EpochRange};
@@ -107,7 +107,7 @@ impl Release {
     fn sync(&self, order: SyncOrder) {
         let (link, window) = (order.link, order.window);
         if self.syncs.try_send(order).is_err() {
-            self.feed(Input::SyncEnded { link, window, held: Vec::new(), result: Err(None) });
+            self.feed(Input::SyncEnded { link, window, held: Vec::new(), result: Err(SyncBroken::Stream) });
         }
     }
 

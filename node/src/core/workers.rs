@@ -1,5 +1,6 @@
-//! The two worker threads: one checks envelopes before the core sees them and opens cells and first
-//! contacts; the other solves stamps, at a low priority, and can be told to stop.
+//! The three worker threads: one checks envelopes before the core sees them and opens cells and first contacts;
+//! one solves stamps, and can be told to stop; one looks through the pool's files for mail of this node's user. The
+//! last two have a low priority.
 //!
 //! Checks come first in the first thread's two queues: a verdict on gossip never waits behind a trial
 //! opening, which is work for this node's own user.
@@ -37,11 +38,14 @@ pub(crate) enum Judged {
     Bad { token: GossipToken, link: LinkId, verdict: Verdict },
 }
 
+type JobQueue = VecDeque<(JobId, Job, Arc<AtomicBool>)>;
+
 #[derive(Default)]
 struct Queues {
     checks: VecDeque<Check>,
-    jobs: VecDeque<(JobId, Job, Arc<AtomicBool>)>,
-    stamps: VecDeque<(JobId, Job, Arc<AtomicBool>)>,
+    jobs: JobQueue,
+    stamps: JobQueue,
+    searches: JobQueue,
     running: BTreeMap<JobId, Arc<AtomicBool>>,
     stopping: bool,
 }
@@ -71,7 +75,7 @@ impl Workers {
         Self { inner: Arc::new(Inner { queues: Mutex::default(), more: Condvar::new() }) }
     }
 
-    /// Starts both threads. `judged` takes what became of gossip; it must not block for long.
+    /// Starts the threads. `judged` takes what became of gossip; it must not block for long.
     pub(crate) fn start(
         &self,
         parameters: &NetworkParameters,
@@ -80,16 +84,20 @@ impl Workers {
         judged: impl Fn(Judged) + Send + 'static,
     ) -> std::io::Result<Vec<JoinHandle<()>>> {
         let mut gate = Gate::new(parameters, topic, GOOD_IDS_MAX);
-        let (checker, solver) = (self.inner.clone(), self.inner.clone());
-        let results = control.clone();
+        let (checker, solver, searcher) = (self.inner.clone(), self.inner.clone(), self.inner.clone());
+        let (stamped, found) = (control.clone(), control.clone());
         let check = std::thread::Builder::new().name("check".to_owned()).spawn(move || {
             check_loop(&checker, &mut gate, &control, &judged);
         })?;
         let stamp = std::thread::Builder::new().name("stamp".to_owned()).spawn(move || {
             lower_priority();
-            stamp_loop(&solver, &results);
+            job_loop(&solver, &stamped, |queues| &mut queues.stamps);
         })?;
-        Ok(vec![check, stamp])
+        let search = std::thread::Builder::new().name("search".to_owned()).spawn(move || {
+            lower_priority();
+            job_loop(&searcher, &found, |queues| &mut queues.searches);
+        })?;
+        Ok(vec![check, stamp, search])
     }
 
     /// Queues a check. The callers are bounded: gossip by its credits, sync by its few streams.
@@ -103,11 +111,12 @@ impl Workers {
         let cancelled = Arc::new(AtomicBool::new(false));
         let mut queues = self.inner.lock();
         queues.running.insert(id, cancelled.clone());
-        if job.lane() == Lane::Stamp {
-            queues.stamps.push_back((id, job, cancelled));
-        } else {
-            queues.jobs.push_back((id, job, cancelled));
-        }
+        let queue = match job.lane() {
+            Lane::Verify => &mut queues.jobs,
+            Lane::Stamp => &mut queues.stamps,
+            Lane::Search => &mut queues.searches,
+        };
+        queue.push_back((id, job, cancelled));
         drop(queues);
         self.inner.more.notify_all();
     }
@@ -119,7 +128,7 @@ impl Workers {
         }
     }
 
-    /// Lets both threads end.
+    /// Lets the threads end.
     pub(crate) fn stop(&self) {
         let mut queues = self.inner.lock();
         queues.stopping = true;
@@ -158,7 +167,7 @@ fn check_loop(inner: &Inner, gate: &mut Gate, control: &mpsc::Sender<Control>, j
     }
 }
 
-fn stamp_loop(inner: &Inner, control: &mpsc::Sender<Control>) {
+fn job_loop(inner: &Inner, control: &mpsc::Sender<Control>, queue: impl Fn(&mut Queues) -> &mut JobQueue) {
     let mut rng: StdRng = rand::make_rng();
     loop {
         let mut queues = inner.lock();
@@ -166,8 +175,8 @@ fn stamp_loop(inner: &Inner, control: &mpsc::Sender<Control>) {
             if queues.stopping {
                 return;
             }
-            if let Some(stamp) = queues.stamps.pop_front() {
-                break stamp;
+            if let Some(job) = queue(&mut queues).pop_front() {
+                break job;
             }
             queues = inner.more.wait(queues).unwrap_or_else(PoisonError::into_inner);
         };
@@ -217,11 +226,11 @@ fn run_check(check: Check, gate: &mut Gate, judged: &dyn Fn(Judged)) {
     }
 }
 
-/// Stamps must not slow down the person's other programs.
+/// Stamps and look-ups must not slow down the person's other programs.
 fn lower_priority() {
     const NICENESS: i32 = 10;
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
-        tracing::debug!(%error, "the stamp thread keeps its priority");
+        tracing::debug!(%error, "a thread keeps its priority");
     }
 }

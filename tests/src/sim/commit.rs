@@ -174,7 +174,7 @@ impl World {
             self.note(place, || format!("sealed tag {tag:?} in hour {epoch}"));
         }
         let takes_ms = match job.lane() {
-            Lane::Verify => 1 + below(&mut self.rng, 20),
+            Lane::Verify | Lane::Search => 1 + below(&mut self.rng, 20),
             Lane::Stamp => 20 + below(&mut self.rng, 400),
         };
         let node = &mut self.nodes[place];

@@ -1,5 +1,6 @@
 //! Whole messengers talking in one process: what a person would notice.
 
+mod clock;
 mod conversation;
 mod crash;
 mod delivery;

@@ -10,7 +10,7 @@ use starling_messenger::backup::{BackupRecord, Export, Import, end_record, messa
 use starling_messenger::record::{HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, decode_record};
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
-    PushTicket, Refusal, Reply, RequestId, SyncStats, Turn, Verdict,
+    PushTicket, Refusal, Reply, RequestId, SyncBroken, SyncStats, Turn, Verdict,
 };
 use starling_messenger::view::{DeliveryStage, Event, MessageBody, MessageView};
 use starling_messenger::{Messenger, Setup, arrange};
@@ -51,6 +51,8 @@ pub(crate) struct Node {
     verdicts: BTreeMap<GossipToken, u32>,
     answers: BTreeMap<PushTicket, u32>,
     links: BTreeMap<LinkId, usize>,
+    /// Its wall clock minus the true time, ms.
+    pub(crate) skew_ms: i64,
 }
 
 enum Delivery {
@@ -142,6 +144,7 @@ impl Net {
             verdicts: BTreeMap::new(),
             answers: BTreeMap::new(),
             links: BTreeMap::new(),
+            skew_ms: 0,
         });
     }
 
@@ -200,6 +203,11 @@ impl Net {
         Now { unix_ms: self.unix_base_ms + self.now_ms, monotonic_ms: self.now_ms }
     }
 
+    fn now_of(&self, node: usize) -> Now {
+        let now = self.now();
+        Now { unix_ms: now.unix_ms.saturating_add_signed(self.nodes[node].skew_ms), ..now }
+    }
+
     fn count(&mut self) -> u64 {
         self.counter += 1;
         self.counter
@@ -219,7 +227,8 @@ impl Net {
         for (from, to, link) in ends {
             let onion_key = onion_key(self.nodes[to].setup.onion_secret);
             let group = AddressGroup { narrow: to as u64, wide: to as u64 };
-            self.step(from, Input::LinkUp { link, group, outbound: from == a, onion_key, clock_offset_ms: 0 });
+            let clock_offset_ms = self.nodes[to].skew_ms - self.nodes[from].skew_ms;
+            self.step(from, Input::LinkUp { link, group, outbound: from == a, onion_key, clock_offset_ms });
         }
     }
 
@@ -285,7 +294,7 @@ impl Net {
         };
         let kept = self.nodes[node].pool.take().filter(|_| keep_pool);
         let pool = kept.unwrap_or_else(|| TestPool::new(&self.parameters));
-        let (setup, now) = (self.nodes[node].setup.clone(), self.now());
+        let (setup, now) = (self.nodes[node].setup.clone(), self.now_of(node));
         let (messenger, turn) = Messenger::restore(setup, image, pool, now, &mut self.rng).unwrap();
         self.nodes[node].messenger = Some(messenger);
         self.nodes[node].seen.clear();
@@ -293,7 +302,7 @@ impl Net {
     }
 
     pub(crate) fn step(&mut self, node: usize, input: Input) {
-        let now = self.now();
+        let now = self.now_of(node);
         let Some(messenger) = &mut self.nodes[node].messenger else { return };
         let gossip = matches!(input, Input::Gossip { .. });
         let turn = messenger.step(input, now, &mut self.rng);
@@ -370,13 +379,18 @@ impl Net {
                     return self.deliver(
                         node,
                         LATENCY_MS,
-                        Delivery::Input(Input::SyncEnded { link, window, held: vec![], result: Err(None) }),
+                        Delivery::Input(Input::SyncEnded {
+                            link,
+                            window,
+                            held: vec![],
+                            result: Err(SyncBroken::Stream),
+                        }),
                     );
                 };
                 let snapshot = theirs.pool().snapshot(window);
                 let keys = snapshot.keys();
                 let held = watch.into_iter().filter(|id| keys.iter().any(|key| key.id == *id)).collect();
-                let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+                let epoch = Epoch::from_unix_ms(self.now_of(node).unix_ms);
                 let envelopes: Vec<_> = keys
                     .iter()
                     .filter(|key| !ours.pool().contains(key))
@@ -435,7 +449,7 @@ impl Net {
         if !self.nodes[node].seen.insert(envelope.id()) {
             return;
         }
-        let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+        let epoch = Epoch::from_unix_ms(self.now_of(node).unix_ms);
         let Ok(checked) = check(envelope.as_bytes(), &self.parameters, topic, epoch, Route::Gossip) else {
             return;
         };
