@@ -98,7 +98,10 @@ impl<P: EnvelopePool> Messenger<P> {
             self.bundle_tags.clear();
             contacts.iter().for_each(|&number| self.watch_bundles(number, rng));
         }
-        contacts.into_iter().for_each(|number| self.recover(number, rng));
+        for number in contacts {
+            self.recover(number, rng);
+            self.note_post_quantum(number);
+        }
     }
 
     fn erase_prekeys(&mut self) {

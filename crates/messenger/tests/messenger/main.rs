@@ -6,4 +6,5 @@ mod delivery;
 mod full_pool;
 mod net;
 mod people;
+mod post_quantum;
 mod storm;
