@@ -66,8 +66,17 @@ impl Samples {
     fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        (sorted[sorted.len() / 2] * 100.0).round() / 100.0
+        sorted[sorted.len() / 2]
     }
+
+    /// The median with two digits after the point.
+    fn figure(&self) -> f64 {
+        rounded(self.median())
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 #[derive(Default)]
@@ -83,11 +92,11 @@ struct Side {
 impl Side {
     fn json(&self) -> serde_json::Value {
         serde_json::json!({
-            "encrypt_us": self.encrypt.median(),
-            "decrypt_us": self.decrypt.median(),
-            "ping_pong_us": self.ping_pong.median(),
-            "setup_out_us": self.setup_out.median(),
-            "setup_in_us": self.setup_in.median(),
+            "encrypt_us": self.encrypt.figure(),
+            "decrypt_us": self.decrypt.figure(),
+            "ping_pong_us": self.ping_pong.figure(),
+            "setup_out_us": self.setup_out.figure(),
+            "setup_in_us": self.setup_in.figure(),
         })
     }
 }
@@ -102,7 +111,7 @@ impl Figures {
     fn print(&self, tag_lookup_ns: f64, is_json: bool) {
         let mut ours = self.ours.json();
         ours["tag_lookup_ns"] = tag_lookup_ns.into();
-        ours["reject_us"] = self.ours.reject.median().into();
+        ours["reject_us"] = self.ours.reject.figure().into();
         let vodozemac = self.vodozemac.json();
         if is_json {
             println!("{}", serde_json::json!({ "v": 1, "ours": ours, "vodozemac": vodozemac }));
@@ -288,7 +297,7 @@ fn tag_lookup_ns(rng: &mut ChaCha20Rng) -> f64 {
         let found = samples.take(order.len(), || order.iter().filter(|tag| index.get(tag).is_some()).count());
         assert_eq!(found, order.len(), "every tag was inserted");
     }
-    (samples.median() * 1e3 * 100.0).round() / 100.0
+    rounded(samples.median() * 1e3)
 }
 
 struct Theirs {

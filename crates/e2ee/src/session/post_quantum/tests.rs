@@ -99,9 +99,9 @@ fn the_sides_take_turns_and_mix_in_what_a_second_implementation_computes() {
             .chain_update(b"starling/1 pq\0")
             .chain_update(SID)
             .chain_update(epoch.to_le_bytes())
-            .chain_update(Sha256::digest(&their_key))
-            .chain_update(Sha256::digest(&their_ciphertext))
-            .chain_update(&shared)
+            .chain_update(Sha256::digest(their_key))
+            .chain_update(Sha256::digest(their_ciphertext))
+            .chain_update(shared)
             .finalize();
 
         let (named, mixed_in) = requester.to_send().expect("ready");
