@@ -401,6 +401,8 @@ mod tests {
         let setup = Setup { parameters, onion_secret: [1; 32], name: String::new() };
         let (mut messenger, _) = Messenger::create(setup, pool, now, &mut rng);
         let tag = |number: u32| Tag([number.to_le_bytes(); 4].concat().try_into().unwrap());
+        // Without those under which bundles of the account itself would be.
+        messenger.inbox.late.clear();
         messenger.inbox.look_up((0..10_000).map(tag));
         messenger.wake_inbox(&mut rng);
         let (first, _) = search_of(messenger.step(Input::Wake, now, &mut rng)).expect("a job");

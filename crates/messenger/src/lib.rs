@@ -23,6 +23,7 @@ pub mod messenger;
 mod outbox;
 mod people;
 mod post;
+mod post_quantum;
 mod pushing;
 mod receipt;
 mod receiving;

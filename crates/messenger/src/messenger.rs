@@ -89,6 +89,8 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) receipts: Receipts,
     /// Contacts whose acknowledgements are to leave now.
     pub(crate) receipts_ready: BTreeSet<ContactNumber>,
+    /// Contacts to whom the post-quantum ratchet is to have an envelope of its own.
+    pub(crate) post_quantum_due: BTreeSet<ContactNumber>,
     pub(crate) client_ids: ClientIds,
     pub(crate) clocks: PeerClocks,
     pub(crate) known_time: KnownTime,
@@ -173,6 +175,7 @@ impl<P: EnvelopePool> Messenger<P> {
             seen: Seen::default(),
             receipts: Receipts::default(),
             receipts_ready: BTreeSet::new(),
+            post_quantum_due: BTreeSet::new(),
             client_ids: ClientIds::default(),
             clocks: PeerClocks::default(),
             known_time: KnownTime::new(now),

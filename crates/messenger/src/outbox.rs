@@ -1,5 +1,5 @@
-//! What is on its way to contacts: texts, greetings and batches of acknowledgements. When each is sealed,
-//! sealed again, given up. SPEC: B9.
+//! What is on its way to contacts: texts, greetings, batches of acknowledgements, records of the post-quantum ratchet.
+//! When each is sealed, sealed again, given up. SPEC: B9.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use crate::view::{DeliveryStage, MessageView, TraceLine, TraceStep};
 
 /// Texts on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
-/// Batches of acknowledgements on their way at a time.
-pub(crate) const OUTBOX_ACKS_MAX: usize = 512;
+/// Envelopes that nobody confirms on their way at a time.
+pub(crate) const OUTBOX_UNCONFIRMED_MAX: usize = 512;
 /// Lines of a message's life that are kept; the first quarter and the newest stay.
 const TRACE_LINES_MAX: usize = 64;
 const HOUR_MS: u64 = 3_600_000;
@@ -42,6 +42,16 @@ pub(crate) enum Load {
     /// Acknowledgements alone, of these message ids: never confirmed, so done when they came back; sealed again
     /// like a text until then, since the peer would wait for days.
     Acks(Vec<[u8; 16]>),
+    /// Nothing but the record of the post-quantum ratchet that its session had to say: never confirmed, and never
+    /// sealed again. Lost, it is said again when it has found no room for as long as before.
+    PostQuantum,
+}
+
+impl Load {
+    /// Whether nobody ever confirms it. SPEC: B9.6.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        matches!(self, Self::Acks(_) | Self::PostQuantum)
+    }
 }
 
 /// Where an item was sealed first: what its acknowledgement proves to have arrived at the least.
@@ -129,7 +139,7 @@ impl Item {
     pub(crate) fn text(&self) -> Option<&OwnText> {
         match &self.load {
             Load::Text(text) => Some(text),
-            Load::Greeting | Load::Acks(_) => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
         }
     }
 
@@ -137,7 +147,7 @@ impl Item {
     pub(crate) fn view_mut(&mut self) -> Option<&mut MessageView> {
         match &mut self.load {
             Load::Text(text) => Some(&mut text.view),
-            Load::Greeting | Load::Acks(_) => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
         }
     }
 
@@ -178,6 +188,10 @@ impl Item {
             let over = expired.saturating_add(EXPIRED_KEPT_MS) <= now.unix_ms;
             return if over && time_is_sure { Due::Drop } else { Due::Nothing };
         }
+        if matches!(self.load, Load::PostQuantum) {
+            let is_under_way = self.post.as_ref().is_some_and(|post| post.is_open(epoch) && !post.came_back);
+            return if is_under_way { Due::Nothing } else { Due::Drop };
+        }
         let (Some(post), Some(first)) = (&self.post, self.first_sealed_unix_ms) else { return Due::Nothing };
         let mut passed = self.rounds;
         if links > 0 && time_is_sure {
@@ -216,7 +230,7 @@ impl Item {
 
     /// Whether its confirmation is still hoped for.
     pub(crate) fn is_open(&self) -> bool {
-        self.expired_unix_ms.is_none() && !matches!(self.load, Load::Acks(_))
+        self.expired_unix_ms.is_none() && !self.load.is_unconfirmed()
     }
 }
 
@@ -230,7 +244,7 @@ pub(crate) struct Outbox {
     ids: BTreeMap<EnvelopeId, PostId>,
     greetings: BTreeMap<ContactNumber, u64>,
     texts: usize,
-    acks: usize,
+    unconfirmed: usize,
 }
 
 impl Outbox {
@@ -238,7 +252,7 @@ impl Outbox {
     pub(crate) fn insert(&mut self, item: Item) {
         match item.load {
             Load::Text(_) => self.texts += 1,
-            Load::Acks(_) => self.acks += 1,
+            Load::Acks(_) | Load::PostQuantum => self.unconfirmed += 1,
             Load::Greeting => {
                 self.greetings.insert(item.contact, item.number);
             }
@@ -262,7 +276,7 @@ impl Outbox {
         let item = self.items.remove(&number)?;
         match item.load {
             Load::Text(_) => self.texts -= 1,
-            Load::Acks(_) => self.acks -= 1,
+            Load::Acks(_) | Load::PostQuantum => self.unconfirmed -= 1,
             Load::Greeting => {
                 self.greetings.remove(&item.contact);
             }
@@ -387,9 +401,9 @@ impl Outbox {
         self.texts >= OUTBOX_TEXTS_MAX
     }
 
-    /// Whether no more batches of acknowledgements are sent for now.
-    pub(crate) fn acks_are_full(&self) -> bool {
-        self.acks >= OUTBOX_ACKS_MAX
+    /// Whether no more envelopes that nobody confirms are sent for now.
+    pub(crate) fn unconfirmed_is_full(&self) -> bool {
+        self.unconfirmed >= OUTBOX_UNCONFIRMED_MAX
     }
 
     /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.

@@ -218,6 +218,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.contacts.remove(number);
         self.receipts.remove(number);
         self.receipts_ready.remove(&number);
+        self.post_quantum_due.remove(&number);
         self.timers.cancel(crate::timers::Timer::Receipts(number));
         self.mark(Dirty::Contact(number));
         self.mark(Dirty::Acks(number));

@@ -10,7 +10,7 @@ use starling_wire::envelope::{EnvelopeId, EpochRange};
 use starling_wire::push_cell::ExitPlaintext;
 
 use crate::messenger::Messenger;
-use crate::outbox::{Circumstances, Due, Item, Load};
+use crate::outbox::{Circumstances, Due, Item};
 use crate::post::{Post, PostId};
 use crate::stored::Dirty;
 use crate::timers::Timer;
@@ -196,7 +196,7 @@ impl<P: EnvelopePool> Messenger<P> {
             PostId::Item(number) => {
                 let Some(item) = self.outbox.get_mut(number) else { return };
                 item.trace(unix_ms, TraceStep::CameBack);
-                if matches!(item.load, Load::Acks(_)) {
+                if item.load.is_unconfirmed() {
                     self.drop_item(number);
                 } else if kept {
                     self.raise_stage(id, DeliveryStage::Held);
@@ -321,7 +321,7 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     /// Forgets an item, keeping the life of a text where it can be read.
-    fn drop_item(&mut self, number: u64) {
+    pub(crate) fn drop_item(&mut self, number: u64) {
         self.forget_way(PostId::Item(number));
         let Some(item) = self.outbox.remove(number) else { return };
         self.mark(Dirty::Outbox(number));

@@ -42,7 +42,7 @@ impl<P: EnvelopePool> Messenger<P> {
         ready && self.push_queue.len() < PUSH_QUEUE_MAX
     }
 
-    fn has_stamp_slot(&self) -> bool {
+    pub(crate) fn has_stamp_slot(&self) -> bool {
         self.stamping.len() < STAMPS_AT_ONCE_MAX
     }
 
@@ -142,6 +142,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.seal_bundle_if_due(rng);
         self.pump_contacts(rng);
         self.pump_receipts(rng);
+        self.pump_post_quantum(rng);
     }
 
     /// One item of each contact in turn, beginning after the one served last.
@@ -163,7 +164,7 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Confirmations alone go only when nothing waits to be pushed: else they gather in fewer envelopes.
     fn pump_receipts(&mut self, rng: &mut impl CryptoRng) {
-        while self.push_queue.is_empty() && self.has_stamp_slot() && !self.outbox.acks_are_full() {
+        while self.push_queue.is_empty() && self.has_stamp_slot() && !self.outbox.unconfirmed_is_full() {
             let Some(contact) = self.receipts_ready.pop_first() else { break };
             if self.receipts.due(contact) == 0 {
                 continue;
@@ -310,7 +311,7 @@ impl<P: EnvelopePool> Messenger<P> {
         let Some(item) = self.outbox.get(number) else { return false };
         let contact = item.contact;
         let first = matches!(item.load, Load::Greeting) && self.first_contact_pending(slot);
-        let records = self.item_records(number, first);
+        let records = self.item_records(number, slot, first);
         let Some((place, post)) = self.seal_records(contact, slot, &records, first, rng) else { return false };
         let unix_ms = self.now.unix_ms;
         let until_ms = post.epoch().start_unix_ms().saturating_add(self.lifetime_ms());
@@ -321,6 +322,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.show_state(number);
         self.start_stamp(PostId::Item(number));
+        self.note_post_quantum(contact);
         true
     }
 
@@ -342,22 +344,28 @@ impl<P: EnvelopePool> Messenger<P> {
         if self.sessions.get(slot).is_none_or(|entry| !entry.session.can_send()) {
             return false;
         }
-        let records = self.receipts_records(contact);
+        let records = self.receipts_records(contact, slot);
         let Some((place, post)) = self.seal_records(contact, slot, &records, false, rng) else { return false };
-        let number = self.count_message().0;
         let acks = records.iter().filter_map(|record| if let Record::Acks(ids) = record { Some(ids) } else { None });
-        let mut item = Item::new(number, contact, [0; 16], Load::Acks(acks.flatten().copied().collect()));
-        item.sealed(place, post, self.now.unix_ms);
-        self.outbox.insert(item);
-        self.mark(Dirty::Outbox(number));
-        self.start_stamp(PostId::Item(number));
+        self.post_unconfirmed(contact, Load::Acks(acks.flatten().copied().collect()), place, post);
         if self.receipts.due(contact) > 0 {
             self.receipts_ready.insert(contact);
         }
         true
     }
 
-    fn seal_records(
+    /// Puts an envelope that nobody confirms on its way.
+    pub(crate) fn post_unconfirmed(&mut self, contact: ContactNumber, load: Load, place: Place, post: Post) {
+        let number = self.count_message().0;
+        let mut item = Item::new(number, contact, [0; 16], load);
+        item.sealed(place, post, self.now.unix_ms);
+        self.outbox.insert(item);
+        self.mark(Dirty::Outbox(number));
+        self.start_stamp(PostId::Item(number));
+    }
+
+    /// Seals `records` on a session; its record is written with the step. `first`: as a first contact.
+    pub(crate) fn seal_records(
         &mut self,
         contact: ContactNumber,
         slot: Slot,
@@ -368,16 +376,17 @@ impl<P: EnvelopePool> Messenger<P> {
         let topic = self.topic_of(self.contacts.get(contact)?.shard);
         let prefix = self.prefix(topic);
         let ephemeral = self.take_ephemeral(rng);
+        let unix_ms = self.now.unix_ms;
         let session = &mut self.sessions.get_mut(slot)?.session;
         let sealed = if first {
             session.seal_first_contact(&prefix, records, &ephemeral, rng)
         } else {
-            session.seal(seal::Class::Small, &prefix, records, &ephemeral, rng)
+            session.seal(seal::Class::Small, &prefix, records, &ephemeral, unix_ms, rng)
         };
         let SealedMessage { sealed, chain, number } = sealed.ok()?;
         let session = session.id();
         self.mark(Dirty::Session(session));
-        let post = Post::new(self.unstamped(topic, sealed), self.now.unix_ms);
+        let post = Post::new(self.unstamped(topic, sealed), unix_ms);
         Some((Place { session, chain, number }, post))
     }
 
@@ -418,9 +427,10 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
-    /// The envelope of `id` is of no use any more; it waits to be sealed anew.
+    /// The envelope of `id` is of no use any more; it waits to be sealed anew, unless its session says when.
     pub(crate) fn seal_again(&mut self, id: PostId) {
         match id {
+            PostId::Item(number) if self.is_post_quantum(number) => self.drop_item(number),
             PostId::Item(number) => self.unseal(number),
             PostId::Bundle => self.drop_bundle_post(),
         }

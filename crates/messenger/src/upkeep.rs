@@ -132,7 +132,10 @@ impl<P: EnvelopePool> Messenger<P> {
             let again: Vec<ContactNumber> = contacts.iter().filter(again).copied().collect();
             again.into_iter().for_each(|number| self.watch_bundles(number, rng));
         }
-        contacts.into_iter().for_each(|number| self.recover(number, rng));
+        for number in contacts {
+            self.recover(number, rng);
+            self.note_post_quantum(number);
+        }
     }
 
     /// Signs a new bundle, to be published.

@@ -20,7 +20,7 @@ use crate::document::{
 use crate::draws::Draws;
 
 /// Whether sessions have the post-quantum ratchet (B8). With it, a trace without it can be replayed if no epoch begins.
-pub(crate) const POST_QUANTUM: bool = false;
+pub(crate) const POST_QUANTUM: bool = true;
 
 pub(crate) struct Party {
     pub(crate) identity: Identity,
@@ -337,7 +337,7 @@ impl World {
         let session = self.party(&seal.by)?.session(&seal.session)?;
         let sealed = match seal.first {
             true => session.seal_first_contact(&prefix, &records, &ephemeral, draws),
-            false => session.seal(class, &prefix, &records, &ephemeral, draws),
+            false => session.seal(class, &prefix, &records, &ephemeral, seal.now_s * 1_000, draws),
         };
         let message = sealed.map_err(|error| Mismatch(error.to_string()))?;
         let envelope = envelope_of(&prefix, message.sealed);

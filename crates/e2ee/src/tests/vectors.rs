@@ -52,11 +52,12 @@ impl Case {
     }
 }
 
-const FAMILIES: [Family; 13] = [
+const FAMILIES: [Family; 14] = [
     keys::TAGS,
     keys::ROOT_STEP,
     keys::CHAIN,
     keys::HANDSHAKE,
+    keys::POST_QUANTUM,
     message::RECORDS,
     message::SEAL,
     message::OPEN,

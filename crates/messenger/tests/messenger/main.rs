@@ -7,5 +7,6 @@ mod delivery;
 mod full_pool;
 mod net;
 mod people;
+mod post_quantum;
 mod restore;
 mod storm;
