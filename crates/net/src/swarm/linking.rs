@@ -260,6 +260,8 @@ impl Task {
         let ip = peer.connections.last().and_then(|connection| connection.ip);
         let group = self.book.group(ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()));
         self.outbox.push(NetEvent::LinkUp { link, group, outbound, onion_key, clock_offset_ms });
+        let now_ms = self.now_ms();
+        self.remember(now_ms);
         self.plan_due = true;
     }
 
