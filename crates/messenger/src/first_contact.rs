@@ -114,7 +114,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.make_room_for_digest();
         self.first_contacts.insert(record.digest, record);
         self.mark(Dirty::FirstContact(record.digest));
-        let before = self.sessions.highest_generation(owner, outer.device());
+        let unread = self.may_be_unread_by(owner, outer);
         let slot = self.sessions.insert(session, owner);
         self.mark(Dirty::Session(id));
         skipped_added.iter().for_each(|key| self.write_skipped(key));
@@ -126,9 +126,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.take_records(owner, records, rng);
         match owner {
             Owner::Contact(contact) => {
-                // A later handshake than any with this device: it no longer has the sessions before, or takes them
-                // for broken. What went out on those may never be read.
-                if before.is_some_and(|before| before < outer.generation()) {
+                if unread && self.sessions.best(owner, outer.device()) == Some(slot) {
                     self.seal_open_again(contact);
                 }
                 self.announce_ready(contact);
@@ -136,6 +134,16 @@ impl<P: EnvelopePool> Messenger<P> {
             Owner::Request(request) if known.is_none() => self.announce_request(request),
             Owner::Request(_) => {}
         }
+    }
+
+    /// Whether what is under way on earlier sessions may never be read by the device that made this handshake: it is
+    /// a later one than any, so the device has lost the sessions before or takes them for broken; or our own first
+    /// contact is unanswered, may be lost on its way, and is not repeated once the two of us talk on this session.
+    fn may_be_unread_by(&self, owner: Owner, outer: &OuterFirstContact) -> bool {
+        let later =
+            self.sessions.highest_generation(owner, outer.device()).is_some_and(|known| known < outer.generation());
+        let best = self.sessions.best(owner, outer.device()).and_then(|slot| self.sessions.get(slot));
+        later || best.is_some_and(|entry| entry.session.first_contact_pending())
     }
 
     fn is_blocked(&self, owner: Owner) -> bool {

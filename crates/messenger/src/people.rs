@@ -249,6 +249,10 @@ impl<P: EnvelopePool> Messenger<P> {
             self.unwatch_bundles(number);
         } else {
             self.watch_bundles(number, rng);
+            // What came before they were blocked was read, and is confirmed now.
+            if self.receipts.due(number) > 0 {
+                self.schedule_receipts(number, rng);
+            }
             self.pump_due = true;
         }
         self.changed(number)

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Exit;
 
@@ -18,16 +19,23 @@ static TERMINAL_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 /// A file or folder of a command that is not finished.
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// Ends the process with 130 at Ctrl-C or a request to terminate, from now on. Nothing of a command needs to be
+/// Ends the process with 130 at Ctrl-C, from now on: it returns when that holds. Nothing of a command needs to be
 /// undone, as what the node took, it has; but for a file that is only half there.
 pub(crate) fn exit_on_ctrl_c() {
+    let (ready, armed) = mpsc::channel();
     // Without a thread or a signal handler the default still ends the process, with the shell's own 130.
-    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(wait);
+    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || wait(&ready));
+    let _ = armed.recv();
 }
 
-fn wait() {
+fn wait(ready: &mpsc::Sender<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-    if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+    let interrupted = runtime.block_on(async {
+        let mut interrupts = signal(SignalKind::interrupt()).ok()?;
+        ready.send(()).ok()?;
+        interrupts.recv().await
+    });
+    if interrupted.is_some() {
         restore_terminal();
         remove_unfinished();
         process::exit(Exit::Interrupted as i32);
