@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite};
 use thiserror::Error;
@@ -40,6 +41,10 @@ pub const VAULT_DIRECTORY: &str = "vault";
 const RECORDS_DIRECTORY: &str = "records";
 /// Bytes that sled caches.
 const CACHE_BYTES: u64 = 32 << 20;
+/// How often sled's own lock is asked for, and the time between. Who may open a vault is decided by the lock of the
+/// data directory, not by this one.
+const LOCK_TRIES: u32 = 200;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 /// Bytes of the largest value.
 pub const VALUE_BYTES_MAX: usize = starling_messenger::record::RECORD_BYTES_MAX as usize + 2;
 
@@ -103,6 +108,21 @@ pub struct Vault {
     health: VaultHealth,
 }
 
+/// Opens sled. Its threads let go of the database a moment after it was dropped, so one just closed is asked for again.
+fn open_database(path: &Path) -> Result<sled::Db, sled::Error> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        let opened = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open();
+        let held =
+            matches!(&opened, Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"));
+        tries -= 1;
+        if !held || tries == 0 {
+            return opened;
+        }
+        std::thread::sleep(LOCK_WAIT);
+    }
+}
+
 #[derive(Debug)]
 struct CommitState {
     events: EventLog,
@@ -121,7 +141,7 @@ impl Vault {
         let noted = schema::check_note(&vault_directory, master)?;
         let path = vault_directory.join(RECORDS_DIRECTORY);
         atomic_file::create_private_directory(&path)?;
-        let database = sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).open()?;
+        let database = open_database(&path)?;
         let records = Arc::new(Records::new(database, &database_file(&path), master)?);
         schema::bring_up_to_date(&records, &vault_directory, master, noted)?;
         for synced in [&path, &vault_directory, directory] {
