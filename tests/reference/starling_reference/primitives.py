@@ -159,10 +159,10 @@ def kem_key_pair(seed):
 def kem_check(ek):
     """The modulus check of FIPS 203, 7.2: every coefficient of 12 bits is below 3,329."""
     if len(ek) != 1184:
-        raise Refused("kem_key")
+        raise Refused("kem_key_length")
     bits = int.from_bytes(ek[:1152], "little")
     if any((bits >> 12 * i) & 0xFFF >= 3329 for i in range(768)):
-        raise Refused("kem_key")
+        raise Refused("kem_key_modulus")
 
 
 def kem_encapsulate(ek, randomness):

@@ -67,7 +67,7 @@ def _check(kind, data, post_quantum):
         if len(data) != 72:
             raise Refused("card_length")
     elif post_quantum and kind in PQ_LENGTHS and len(data) != PQ_LENGTHS[kind]:
-        raise Refused("post_quantum_length")
+        raise Refused("kem_key_length" if kind == PQ_EK else "kem_ciphertext_length")
 
 
 def acknowledged(record):
@@ -80,6 +80,9 @@ def to_json(record):
     d = record.data
     if record.kind == CONTENT:
         fields = {"message_id": d[:16].hex(), "part": d[16], "of": d[17], "bytes": d[18:].hex()}
+    elif record.kind in PQ_LENGTHS:
+        what = "key" if record.kind == PQ_EK else "ciphertext"
+        fields = {"epoch": int.from_bytes(d[:4], "little"), what: d[4:].hex()}
     elif record.kind == ACKS:
         fields = {"message_ids": [i.hex() for i in acknowledged(record)]}
     else:

@@ -3,17 +3,19 @@
 import json
 import pathlib
 
-from . import bundle, first_contact, handshake, identity, ratchet, records
+from . import bundle, first_contact, handshake, identity, post_quantum, ratchet, records
 from .device import Party
 from .envelope import Ephemeral, Envelope, check_body
 from .primitives import (
     Refused,
     blake3_256,
+    kem_check,
     kem_decapsulate,
     kem_encapsulate,
     kem_key_pair,
     label,
     le4,
+    sha256,
     x25519,
     x25519_public,
 )
@@ -106,6 +108,21 @@ def root_step(i, steps, expect):
     require(dict(zip(("root", "chain_key", "next_header_key"), got)), unhex(expect))
 
 
+def post_quantum_(i, steps, expect):
+    i = unhex(i)
+    if i["key"] is not None:
+        kem_check(i["key"])
+    ek, dk = kem_key_pair(i["key_seed"])
+    ct, shared = kem_encapsulate(ek, i["kem_randomness"])
+    same("the secret on both sides", kem_decapsulate(dk, ct), shared)
+    got = {"key": ek, "key_hash": sha256(ek), "ciphertext": ct, "ciphertext_hash": sha256(ct), "kem_shared": shared}
+    require(got, unhex(steps))
+    mixed = post_quantum.mixed_secret(i["session_salt"], i["epoch"], ek, ct, shared)
+    stepped = ratchet.step(i["root"], i["shared"], i["epoch"], mixed)
+    got = dict(zip(("root", "chain_key", "next_header_key"), stepped))
+    require({"post_quantum": mixed, **got}, unhex(expect))
+
+
 def chain(i, _steps, expect):
     key, keys = bytes.fromhex(i["chain_key"]), []
     for _ in range(i["count"]):
@@ -115,7 +132,9 @@ def chain(i, _steps, expect):
 
 
 def records_(i, _steps, expect):
-    found = records.read(bytes.fromhex(i["plaintext"]))
+    found = records.read(bytes.fromhex(i["plaintext"]), post_quantum=True)
+    # The session's own are listed last: they are handed to the post-quantum ratchet, the others to the caller.
+    found.sort(key=lambda record: record.kind in records.PQ_LENGTHS)
     require({"records": [records.to_json(r) for r in found]}, expect)
 
 
@@ -258,12 +277,12 @@ def one_time_of(value):
 def pair_of(i):
     """Initiator and responder of a vector, the responder with its prekeys; and the responder's bundle."""
     network, one_time = bytes.fromhex(i["network"]), one_time_of(i["one_time"])
-    responder = Party(identity.Identity.from_json(i["responder"]), network, [one_time] if one_time else [])
+    responder = Party(identity.Identity.from_json(i["responder"]), network, [one_time] if one_time else [], True)
     prekeys = bundle.Prekeys.from_json(i["prekeys"])
     responder.prekeys[prekeys.seq] = prekeys
     if "initiator" not in i:
         return None, responder, None
-    initiator = Party(identity.Identity.from_json(i["initiator"]), network, [])
+    initiator = Party(identity.Identity.from_json(i["initiator"]), network, [], True)
     return initiator, responder, bundle.read_bundle(bundle.sign_bundle(responder.identity, prekeys))
 
 
@@ -341,6 +360,7 @@ def conversation(i, steps, expect):
         session = party.sessions[name]
         same(f"skipped by the {side}", len(session.skipped), expect[side]["skipped"])
         same(f"watched by the {side}", watched(session), expect[side]["watched"])
+        same(f"post-quantum epoch of the {side}", session.post_quantum.epoch, expect[side]["post_quantum_epoch"])
 
 
 def watched(session):
@@ -349,19 +369,29 @@ def watched(session):
     return {"count": len(found), "blake3": blake3_256(b"".join(found)).hex()}
 
 
+class Seed:
+    """What a seal may draw: all of the seed for a key pair, its first half to encapsulate."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def key_pair(self):
+        return self.seed
+
+    def encapsulation(self):
+        return self.seed[:32]
+
+
 def operate(sides, name, sealed, prefix, operation, result):
     kind = operation["op"]
     if kind in ("first", "seal"):
         party = sides[operation["by"]]
-        seal = party.seal_first if kind == "first" else party.seal
-        at, number, envelope = seal(
-            name,
-            bytes.fromhex(operation["records"]),
-            prefix,
-            Ephemeral.from_json(operation["ephemeral"]),
-            bytes.fromhex(operation["ratchet_secret"]),
-            0,
-        )
+        what = [name, bytes.fromhex(operation["records"]), prefix, Ephemeral.from_json(operation["ephemeral"])]
+        secret = bytes.fromhex(operation["ratchet_secret"])
+        if kind == "first":
+            at, number, envelope = party.seal_first(*what, secret, 0)
+        else:
+            at, number, envelope = party.seal(*what, secret, 0, random=Seed(bytes.fromhex(operation["kem_seed"])))
         got = {
             "chain": at,
             "number": number,
@@ -383,7 +413,9 @@ def operate(sides, name, sealed, prefix, operation, result):
                 raise
             return
         same("opens", kind, "open")
-        same("records", records.write(got.records), bytes.fromhex(result["records"]))
+        # Those of the post-quantum ratchet are the session's own.
+        told = [record for record in got.records if record.kind not in records.PQ_LENGTHS]
+        same("records", records.write(told), bytes.fromhex(result["records"]))
     else:
         raise Mismatch(f"unknown operation {kind}")
 
@@ -391,6 +423,7 @@ def operate(sides, name, sealed, prefix, operation, result):
 CHECKS = {
     "tags": tags,
     "root_step": root_step,
+    "post_quantum": post_quantum_,
     "chain": chain,
     "records": records_,
     "message_seal": message_seal,
