@@ -34,16 +34,7 @@ pub enum Lane {
 /// Work for a worker.
 pub enum Job {
     /// Solve the stamp of a sealed envelope.
-    Stamp {
-        /// The network, which is in the stamp.
-        network: NetworkId,
-        /// All fields but stamp and effort.
-        head: Head,
-        /// The body.
-        body: Vec<u8>,
-        /// Effort to claim.
-        effort: u32,
-    },
+    Stamp(StampJob),
     /// The whole admission of an envelope that a neighbour pushed to us.
     Admit {
         /// What came out of the push cell.
@@ -66,10 +57,38 @@ pub enum Job {
     FindTags(Box<dyn TagSearch>),
 }
 
+/// A sealed envelope without its stamp.
+///
+/// Solving has no memory: what was tried in vain says nothing about the next nonce. So a solver may leave this job for
+/// a more urgent one and begin again, and loses nothing but the nonce it was at.
+pub struct StampJob {
+    /// The network, which is in the stamp.
+    pub network: NetworkId,
+    /// All fields but stamp and effort.
+    pub head: Head,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Effort to claim.
+    pub effort: u32,
+    /// Somebody waits for it: a text or a greeting. It goes before confirmations, records of the post-quantum ratchet
+    /// and bundles, which wait for nobody's eyes.
+    pub urgent: bool,
+}
+
+impl StampJob {
+    /// Tries nonces until the stamp is found; `None` once `stop` says so, which is asked before each nonce, so every
+    /// few milliseconds.
+    pub fn solve(&self, stop: impl FnMut() -> bool, rng: &mut impl CryptoRng) -> Option<Envelope> {
+        let challenge = stamp::challenge(&self.network, &self.head, self.effort, &self.body);
+        let stamp = stamp::solve(challenge, self.effort, rng.next_u64(), stop)?;
+        Envelope::assemble(&self.head, &stamp.0, self.effort, &self.body).ok()
+    }
+}
+
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stamp { effort, .. } => write!(f, "Stamp({effort})"),
+            Self::Stamp(stamp) => write!(f, "Stamp({})", stamp.effort),
             Self::Admit { bytes, .. } => write!(f, "Admit({})", bytes.len()),
             Self::OpenFirstContacts { envelopes, .. } => write!(f, "OpenFirstContacts({})", envelopes.len()),
             Self::FindTags(_) => f.write_str("FindTags"),
@@ -104,7 +123,7 @@ impl Job {
     /// Which worker it is for.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Stamp { .. } => Lane::Stamp,
+            Self::Stamp(_) => Lane::Stamp,
             Self::Admit { .. } | Self::OpenFirstContacts { .. } => Lane::Verify,
             Self::FindTags(_) => Lane::Search,
         }
@@ -113,13 +132,7 @@ impl Job {
     /// Does the work. Once `cancelled` is set, a stamp is given up within one nonce.
     pub fn run(self, cancelled: &AtomicBool, rng: &mut impl CryptoRng) -> JobResult {
         match self {
-            Self::Stamp { network, head, body, effort } => {
-                let challenge = stamp::challenge(&network, &head, effort, &body);
-                let stop = || cancelled.load(Ordering::Relaxed);
-                let solved = stamp::solve(challenge, effort, rng.next_u64(), stop);
-                let assemble = |stamp: stamp::Stamp| Envelope::assemble(&head, &stamp.0, effort, &body).ok();
-                JobResult::Stamped(solved.and_then(assemble))
-            }
+            Self::Stamp(stamp) => JobResult::Stamped(stamp.solve(|| cancelled.load(Ordering::Relaxed), rng)),
             Self::Admit { bytes, parameters, topic, now } => {
                 JobResult::Admitted(admit::check(bytes, &parameters, topic, now, Route::Push))
             }

@@ -15,7 +15,7 @@ use starling_wire::envelope::{Class, Envelope, Head, Tag, TopicId};
 use starling_wire::limits::EPOCH_MS;
 
 use crate::invitation::Owner;
-use crate::job::Job;
+use crate::job::{Job, StampJob};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, Place};
 use crate::post::{Post, PostId, Unstamped};
@@ -396,7 +396,11 @@ impl<P: EnvelopePool> Messenger<P> {
         let (head, body) = (unstamped.head(), unstamped.body.clone());
         let fill = self.pool.fill_bytes(head.topic, head.epoch, Class::Small);
         let effort = effort_for(&self.parameters, Class::Small, fill);
-        let job = self.compute(Job::Stamp { network: self.network, head, body, effort });
+        let urgent = match post {
+            PostId::Item(number) => self.outbox.get(number).is_some_and(|item| !item.load.is_unconfirmed()),
+            PostId::Bundle => false,
+        };
+        let job = self.compute(Job::Stamp(StampJob { network: self.network, head, body, effort, urgent }));
         self.stamping.insert(job, post);
     }
 
