@@ -10,6 +10,7 @@ mod first_contact;
 mod identity;
 mod keys;
 mod message;
+mod verification;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ impl Case {
     }
 }
 
-const FAMILIES: [Family; 13] = [
+const FAMILIES: [Family; 15] = [
     keys::TAGS,
     keys::ROOT_STEP,
     keys::CHAIN,
@@ -66,6 +67,8 @@ const FAMILIES: [Family; 13] = [
     first_contact::SEAL,
     first_contact::OPEN,
     conversation::TRANSCRIPT,
+    verification::NUMBER,
+    verification::CODE,
 ];
 
 impl Family {
