@@ -8,6 +8,7 @@ use starling_e2ee::identity::{DevicePublic, ListHead};
 use starling_e2ee::prekey::{Bundle, Pinned};
 use starling_wire::limits::NAME_BYTES_MAX;
 
+use crate::trust::OtherList;
 use crate::turn::{CommandError, ContactNumber};
 use crate::view::{ContactState, ContactView};
 
@@ -80,6 +81,20 @@ pub(crate) struct Contact {
     pub(crate) handshake_unix_ms: Option<u64>,
     /// Ready was announced.
     pub(crate) announced: bool,
+    /// When the person last found that the account key is theirs, ms since 1970.
+    pub(crate) verified_unix_ms: Option<u64>,
+    /// An account of theirs that was verified has been replaced, and the person has not looked at the new one.
+    pub(crate) mark_lost: bool,
+    /// When a later device list of theirs came, ms since 1970.
+    pub(crate) devices_changed_unix_ms: Option<u64>,
+    /// Another device list of the pinned version, while the person has not decided between the two.
+    pub(crate) other_list: Option<Box<OtherList>>,
+    /// The list against which the person decided last: it raises no second alarm.
+    pub(crate) settled_list: Option<ListHead>,
+    /// Places in the conversation that texts of earlier accounts took.
+    pub(crate) sequence_base: u64,
+    /// One more than the highest place that a text of theirs has taken.
+    pub(crate) sequences_used: u64,
 }
 
 impl Contact {
@@ -103,6 +118,13 @@ impl Contact {
             next_sequence: 0,
             handshake_unix_ms: None,
             announced: false,
+            verified_unix_ms: None,
+            mark_lost: false,
+            devices_changed_unix_ms: None,
+            other_list: None,
+            settled_list: None,
+            sequence_base: 0,
+            sequences_used: 0,
         }
     }
 
@@ -115,10 +137,11 @@ impl Contact {
 
     /// What people see; `sendable` is whether messages can be sealed.
     pub(crate) fn view(&self, sendable: bool) -> ContactView {
-        let state = match (self.blocked, sendable) {
-            (true, _) => ContactState::Blocked,
-            (false, true) => ContactState::Ready,
-            (false, false) => ContactState::WaitingForKeys,
+        let state = match sendable {
+            _ if self.blocked => ContactState::Blocked,
+            _ if self.is_forked() => ContactState::Forked,
+            true => ContactState::Ready,
+            false => ContactState::WaitingForKeys,
         };
         ContactView {
             number: self.number,
@@ -128,6 +151,9 @@ impl Contact {
             added_unix_ms: self.added_unix_ms,
             last_heard_unix_ms: self.last_heard_unix_ms,
             last_activity_unix_ms: self.last_activity_unix_ms,
+            verified_unix_ms: self.verified_unix_ms,
+            mark_lost: self.mark_lost,
+            devices_changed_unix_ms: self.devices_changed_unix_ms,
         }
     }
 }

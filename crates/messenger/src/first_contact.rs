@@ -2,7 +2,7 @@
 //! SPEC: B5, B7, B11 steps 7 to 9.
 
 use rand_core::CryptoRng;
-use starling_e2ee::handshake::{Accepted, OuterFirstContact, accept, generation_allowed};
+use starling_e2ee::handshake::{AcceptError, Accepted, OuterFirstContact, accept, generation_allowed};
 use starling_e2ee::identity::{DevicePublic, ListOrder};
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::Tag;
@@ -58,8 +58,20 @@ impl<P: EnvelopePool> Messenger<P> {
         let list = contact.and_then(|contact| self.contacts.get(contact)?.pinned).map(|pinned| pinned.list);
         let network = &self.network.0;
         let result = accept(&self.identity, &self.prekeys, key, outer, list.as_ref(), network, self.now.unix_ms);
-        // Not said why: the writer learns nothing, and nobody who forwarded it is to blame.
-        let Ok(accepted) = result else { return };
+        let accepted = match (result, contact) {
+            (Ok(accepted), _) => accepted,
+            (Err(AcceptError::ForkedList(fork)), Some(contact)) => {
+                self.raise_fork(contact, PinnedDevice { device: fork.device, list: fork.list }, None);
+                return;
+            }
+            // Not said why: the writer learns nothing, and nobody who forwarded it is to blame.
+            (Err(_), _) => return,
+        };
+        let contact = contact.and_then(|contact| self.contacts.get(contact));
+        if contact.is_some_and(|contact| contact.is_undecided_about(&accepted.list)) {
+            // They try again, and are heard once the person has decided.
+            return;
+        }
         self.take_accepted(outer, accepted, number, owner, rng);
     }
 
@@ -175,14 +187,16 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Takes over a contact's device, unless a later device list is known.
     pub(crate) fn pin(&mut self, number: ContactNumber, pinned: PinnedDevice) {
+        let unix_ms = self.now.unix_ms;
         let Some(contact) = self.contacts.get_mut(number) else { return };
         let newer = contact.pinned.is_none_or(|known| known.list.compare(&pinned.list) == ListOrder::Newer);
-        if newer {
-            contact.pinned = Some(pinned);
-        }
+        let added = newer && contact.take_device(pinned, unix_ms);
         // Their handshake made a session: no later one of ours names the key of their invite.
         contact.one_time_key = None;
         self.mark(Dirty::Contact(number));
+        if added {
+            self.tell_new_device(number);
+        }
     }
 
     /// Somebody used an invite: they become the contact for whom it was made.

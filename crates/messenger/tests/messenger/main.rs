@@ -7,3 +7,4 @@ mod full_pool;
 mod net;
 mod people;
 mod storm;
+mod trust;
