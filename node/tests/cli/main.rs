@@ -7,3 +7,4 @@ mod offline;
 mod secrecy;
 mod talk;
 mod texts;
+mod verify;
