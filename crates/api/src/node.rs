@@ -162,7 +162,7 @@ pub struct Clock {
 /// What a person should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// For programs: `no_passphrase`, `clock`, `low_disk`, `disk_full`, `network`.
+    /// For programs: `no_passphrase`, `clock`, `low_disk`, `disk_full`, `network`, `devices_forked`, `mark_lost`.
     pub code: String,
     /// For people.
     pub message: String,

@@ -63,6 +63,16 @@ pub enum ListOrder {
     Forked,
 }
 
+/// What raises the alarm of a forked device list: the account's own certificate over another head for the version
+/// that is known. Nobody without the account key can make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fork {
+    /// The device that the other list certifies.
+    pub device: DevicePublic,
+    /// The other list.
+    pub list: ListHead,
+}
+
 impl ListHead {
     /// How `offered` stands to this, the known list.
     pub fn compare(&self, offered: &Self) -> ListOrder {

@@ -100,6 +100,7 @@ impl<P: EnvelopePool> Messenger<P> {
     fn export_people(&self, records: &mut Vec<BackupRecord>) {
         for contact in self.contacts.iter() {
             records.push(encode(kind::CONTACT, &contact.to_backup()));
+            records.extend(contact.to_backup_trust().map(|trust| encode(kind::TRUST, &trust)));
         }
         records.extend(self.known_generations().values().map(|known| encode(kind::GENERATION, known)));
         records.extend(self.invitations.own.values().map(|own| encode(kind::INVITE, &invite(own))));

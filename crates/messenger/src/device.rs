@@ -18,6 +18,7 @@ use crate::contact::PinnedDevice;
 use crate::invitation::Owner;
 use crate::job::parts;
 use crate::messenger::Messenger;
+use crate::outbox::Item;
 use crate::sessions::Slot;
 use crate::stored::Dirty;
 use crate::timers::Timer;
@@ -36,34 +37,36 @@ const SETTLING_SYNCS: u64 = 2;
 impl<P: EnvelopePool> Messenger<P> {
     /// A contact speaks with `pinned` from now on, if that is not older than what is known.
     pub(crate) fn take_device(&mut self, number: ContactNumber, pinned: PinnedDevice) {
+        let unix_ms = self.now.unix_ms;
         let Some(contact) = self.contacts.get_mut(number) else { return };
-        let known = contact.pinned;
-        if known.is_some_and(|known| known.list.compare(&pinned.list) != ListOrder::Newer) {
+        if contact.pinned.is_some_and(|known| known.list.compare(&pinned.list) != ListOrder::Newer) {
             return;
         }
-        contact.pinned = Some(pinned);
-        // A bundle of the old device would make a session that nobody has.
-        contact.bundle = contact.bundle.take().filter(|bundle| bundle.device == pinned.device);
+        let replaced = contact.take_device(pinned, unix_ms);
         self.mark(Dirty::Contact(number));
-        if known.is_some_and(|known| known.device != pinned.device) {
+        if replaced {
             self.address_anew(number);
+            self.tell_device(number);
         }
     }
 
     /// Everything that the contact's old device did not confirm is sealed again, for the new one.
-    fn address_anew(&mut self, number: ContactNumber) {
+    pub(crate) fn address_anew(&mut self, number: ContactNumber) {
         if let Some(contact) = self.contacts.get_mut(number) {
             // A device restored from an old backup may know nothing of us: hello and card ride along again.
             contact.greeted = false;
             contact.handshake_unix_ms = None;
         }
+        self.seal_open_again(number);
         for item in self.outbox.of_contact(number) {
-            if self.outbox.get(item).is_some_and(|item| item.expired_unix_ms.is_none()) {
-                self.unseal(item);
+            if self.outbox.get(item).is_some_and(Item::is_open) {
                 self.outbox.begin_anew(item);
             }
         }
-        self.pump_due = true;
+    }
+
+    /// A line for people: a contact writes from another device.
+    fn tell_device(&mut self, number: ContactNumber) {
         if let Ok(view) = self.contact_view(number) {
             self.event(Event::ContactChanged(view));
         }

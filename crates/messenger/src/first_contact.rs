@@ -2,7 +2,7 @@
 //! SPEC: B5, B7, B11 steps 7 to 9.
 
 use rand_core::CryptoRng;
-use starling_e2ee::handshake::{Accepted, OuterFirstContact, accept, generation_allowed};
+use starling_e2ee::handshake::{AcceptError, Accepted, OuterFirstContact, accept, generation_allowed};
 use starling_e2ee::identity::DevicePublic;
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::{Epoch, Tag};
@@ -58,8 +58,20 @@ impl<P: EnvelopePool> Messenger<P> {
         let list = contact.and_then(|contact| self.contacts.get(contact)?.pinned).map(|pinned| pinned.list);
         let network = &self.network.0;
         let result = accept(&self.identity, &self.prekeys, key, outer, list.as_ref(), network, self.now.unix_ms);
-        // Not said why: the writer learns nothing, and nobody who forwarded it is to blame.
-        let Ok(accepted) = result else { return };
+        let accepted = match (result, contact) {
+            (Ok(accepted), _) => accepted,
+            (Err(AcceptError::ForkedList(fork)), Some(contact)) => {
+                self.raise_fork(contact, PinnedDevice { device: fork.device, list: fork.list }, None);
+                return;
+            }
+            // Not said why: the writer learns nothing, and nobody who forwarded it is to blame.
+            (Err(_), _) => return,
+        };
+        let contact = contact.and_then(|contact| self.contacts.get(contact));
+        if contact.is_some_and(|contact| contact.is_undecided_about(&accepted.list)) {
+            // They try again, and are heard once the person has decided.
+            return;
+        }
         self.take_accepted(outer, accepted, number, owner, rng);
     }
 

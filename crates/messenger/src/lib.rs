@@ -35,6 +35,7 @@ mod sessions;
 mod stored;
 mod sync_plan;
 mod timers;
+mod trust;
 pub mod turn;
 mod upkeep;
 pub mod view;

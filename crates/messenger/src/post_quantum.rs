@@ -37,7 +37,7 @@ impl<P: EnvelopePool> Messenger<P> {
             // A message may have had room for it meanwhile.
             entry.session.post_quantum_overdue(unix_ms) && entry.session.can_send()
         });
-        if !due || self.contacts.get(contact).is_none_or(|contact| contact.blocked) {
+        if !due || self.contacts.get(contact).is_none_or(|contact| contact.blocked || contact.is_forked()) {
             return;
         }
         if let Some((place, post)) = self.seal_records(contact, slot, &[], false, rng) {

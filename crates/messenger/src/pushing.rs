@@ -31,6 +31,9 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn push(&mut self, id: PostId, rng: &mut impl CryptoRng) {
         let epoch = self.epoch();
         let Some(post) = self.post(id).filter(|post| post.wants_push(epoch)) else { return };
+        if self.is_held_back(id) {
+            return;
+        }
         if self.carrier.links.is_empty() {
             self.wait_for_link(id);
             return;

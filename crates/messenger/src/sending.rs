@@ -14,6 +14,7 @@ use starling_relay::stamp::effort_for;
 use starling_wire::envelope::{Class, Envelope, Head, Tag, TopicId};
 use starling_wire::limits::EPOCH_MS;
 
+use crate::contact::Contact;
 use crate::invitation::Owner;
 use crate::job::{Job, StampJob};
 use crate::messenger::Messenger;
@@ -48,7 +49,9 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Why a message to `contact` would wait now.
     pub(crate) fn reason_to_wait(&self, contact: ContactNumber) -> QueuedReason {
-        if self.clocks.holds() {
+        if self.contacts.get(contact).is_some_and(Contact::is_forked) {
+            QueuedReason::DevicesForked
+        } else if self.clocks.holds() {
             QueuedReason::Clock
         } else if self.carrier.links.is_empty() {
             QueuedReason::NoPeers
@@ -185,7 +188,8 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Seals the next item that waits for `contact`; whether there was one that could be.
     fn seal_next(&mut self, contact: ContactNumber, rng: &mut impl CryptoRng) -> bool {
-        if self.outbox.next_waiting(contact).is_none() || self.contacts.get(contact).is_none_or(|c| c.blocked) {
+        let Some(to) = self.contacts.get(contact) else { return false };
+        if self.outbox.next_waiting(contact).is_none() || to.blocked || to.is_forked() {
             return false;
         }
         let Some(slot) = self.session_for(contact, rng) else {
@@ -279,7 +283,7 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     fn recovery_signs(&self, number: ContactNumber) -> Option<RecoverySigns> {
-        let contact = self.contacts.get(number)?;
+        let contact = self.contacts.get(number).filter(|contact| !contact.is_forked())?;
         let bundle = contact.bundle.as_ref().filter(|bundle| bundle.is_usable(self.epoch().0))?;
         let slot = self.best_session(number)?;
         let session = &self.sessions.get(slot)?.session;
@@ -337,7 +341,7 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Acknowledgements alone.
     fn seal_receipts(&mut self, contact: ContactNumber, rng: &mut impl CryptoRng) -> bool {
-        if self.contacts.get(contact).is_none_or(|contact| contact.blocked) {
+        if self.contacts.get(contact).is_none_or(|contact| contact.blocked || contact.is_forked()) {
             return false;
         }
         let Some(slot) = self.session_for(contact, rng) else { return false };

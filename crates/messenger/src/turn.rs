@@ -155,6 +155,8 @@ pub enum Command {
         invite: Box<starling_wire::invite::Invite>,
         /// Local name; that of the invite if absent.
         name: Option<String>,
+        /// The contact whose new account it is: the history stays, the verified mark is dropped.
+        replace: Option<ContactNumber>,
     },
     /// All contacts.
     Contacts,
@@ -173,6 +175,20 @@ pub enum Command {
         contact: ContactNumber,
         /// Whether nothing of theirs is shown from now on.
         blocked: bool,
+    },
+    /// Sets or drops the mark that the contact's account key is theirs.
+    SetVerified {
+        /// Whose.
+        contact: ContactNumber,
+        /// Whether the person found it to be.
+        verified: bool,
+    },
+    /// Decides between two device lists that carry the contact's signature; without effect when there is one.
+    TrustList {
+        /// Whose.
+        contact: ContactNumber,
+        /// Which.
+        choice: ListChoice,
     },
     /// People who wrote without an invite.
     Requests,
@@ -200,6 +216,15 @@ pub enum Command {
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.
     Export,
+}
+
+/// Which of two device lists of one version is the contact's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListChoice {
+    /// The one known first.
+    Known,
+    /// The one that raised the alarm.
+    Other,
 }
 
 /// Why a command was refused. Each is turned into one error code of the local API.

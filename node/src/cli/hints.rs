@@ -56,6 +56,21 @@ pub(crate) fn unblock(name: &str) -> String {
     format!("starling contacts unblock {}", quote(name))
 }
 
+/// What both sides compare.
+pub(crate) fn verify(name: &str) -> String {
+    format!("starling verify {}", quote(name))
+}
+
+/// Both sides compared.
+pub(crate) fn mark(name: &str) -> String {
+    format!("starling verify {} --mark", quote(name))
+}
+
+/// Decides between two device lists.
+pub(crate) fn trust(name: &str) -> String {
+    format!("starling contacts trust {}", quote(name))
+}
+
 /// A word as a shell reads it, harmless on a terminal.
 pub(crate) fn quote(word: &str) -> String {
     let clean = super::clean::line(word);
@@ -97,7 +112,8 @@ mod tests {
 
     #[test]
     fn every_hint_is_a_command_of_this_build() {
-        let made = ["Ana", "Ana Lisa", "O'Brien", "-x", ""].map(|name| [say_hello(name), unblock(name)]);
+        let made = ["Ana", "Ana Lisa", "O'Brien", "-x", ""]
+            .map(|name| [say_hello(name), unblock(name), verify(name), mark(name), trust(name)]);
         let ids = [trace("m_7kq2"), accept("r_2b"), up_on("lab7")];
         for hint in ALL.iter().map(|hint| (*hint).to_owned()).chain(made.into_iter().flatten()).chain(ids) {
             let parsed = crate::cli::Cli::try_parse_from(words(&hint));

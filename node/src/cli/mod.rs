@@ -23,6 +23,7 @@ mod passphrase;
 mod peers;
 mod qr;
 mod requests;
+mod scan;
 mod secret;
 mod send;
 mod spans;
@@ -33,6 +34,7 @@ mod times;
 mod trace;
 mod unlock;
 mod up;
+mod verify;
 mod watch;
 mod wipe;
 
@@ -95,6 +97,8 @@ enum Command {
     Add(add::Arguments),
     /// People you can write to, by last activity.
     Contacts(contacts::Arguments),
+    /// Compare a number, words or a QR code with a contact, to be sure that nobody sits between you.
+    Verify(verify::Arguments),
     /// People who wrote to you without an invite.
     Requests(requests::Arguments),
     /// Send a text.
@@ -156,6 +160,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Invite(arguments) => invite::run(&context, &arguments),
         Command::Add(arguments) => add::run(&context, &arguments),
         Command::Contacts(arguments) => contacts::run(&context, &arguments),
+        Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Requests(arguments) => requests::run(&context, &arguments),
         Command::Send(arguments) => send::run(&context, &arguments),
         Command::Log(arguments) => log::run(&context, &arguments),

@@ -63,8 +63,10 @@ impl Release {
             Output::CancelCompute { id } => self.workers.cancel(id),
             Output::Reply { id, reply } => {
                 let waiting = self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                // Whoever asked may have gone.
-                let _ = waiting.map(|answer| answer.send(reply));
+                if let Some(answer) = waiting {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(reply);
+                }
             }
             // Events leave by the log, in the commit thread.
             Output::Event(_) => {}

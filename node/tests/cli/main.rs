@@ -8,3 +8,4 @@ mod offline;
 mod secrecy;
 mod talk;
 mod texts;
+mod verify;

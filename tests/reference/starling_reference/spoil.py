@@ -87,7 +87,7 @@ WAYS = {
 def spoil_vectors(document):
     """Makes one expected value of a vector file wrong, and calls one invalid case valid; how many cases that is."""
     valid = next(c for c in document["cases"] if c["result"] == "valid")
-    _flip(*_first_hex(valid["expect"]))
+    _change(*_first_text(valid["expect"]))
     invalid = next((c for c in document["cases"] if c["result"] == "invalid"), None)
     if invalid is None:
         return 1
@@ -95,12 +95,22 @@ def spoil_vectors(document):
     return 2
 
 
-def _first_hex(value):
-    """Where the first hex string in a value stands: (holder, field)."""
+def _change(holder, field):
+    """Another text of the same kind: hex, digits, or a word."""
+    text = holder[field]
+    try:
+        _flip(holder, field)
+    except ValueError:
+        holder[field] = text + "x"
+    assert holder[field] != text
+
+
+def _first_text(value):
+    """Where the first string in a value stands: (holder, field)."""
     fields = value.items() if isinstance(value, dict) else enumerate(value)
     for field, inner in fields:
         if isinstance(inner, str):
             return value, field
-        if isinstance(inner, (dict, list)) and (found := _first_hex(inner)):
+        if isinstance(inner, (dict, list)) and (found := _first_text(inner)):
             return found
     return None

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from . import bundle, first_contact, handshake, identity, post_quantum, ratchet, records
+from . import bundle, first_contact, handshake, identity, post_quantum, ratchet, records, verification
 from .device import Party
 from .envelope import Ephemeral, Envelope, check_body
 from .primitives import (
@@ -420,6 +420,21 @@ def operate(sides, name, sealed, prefix, operation, result):
         raise Mismatch(f"unknown operation {kind}")
 
 
+def safety_number(i, steps, expect):
+    got = verification.safety_number(*(bytes.fromhex(i[field]) for field in ("own", "theirs")))
+    hashes = {field: value for field, value in steps.items() if field != "word_indexes"}
+    require(got, {**unhex(hashes), "word_indexes": steps["word_indexes"]})
+    require(got, expect)
+
+
+def verification_code(i, steps, expect):
+    own, theirs, other = (bytes.fromhex(i[field]) for field in ("own", "theirs", "other_contact"))
+    maker, about = verification.decode(i["text"])
+    require({"maker": maker, "about": about}, unhex(steps))
+    comparison = verification.compare(maker, about, own, theirs, [other])
+    require({"comparison": comparison, "text": verification.encode(maker, about)}, expect)
+
+
 CHECKS = {
     "tags": tags,
     "root_step": root_step,
@@ -435,4 +450,6 @@ CHECKS = {
     "first_contact_seal": first_contact_seal,
     "first_contact_open": first_contact_open,
     "conversation": conversation,
+    "safety_number": safety_number,
+    "verification_code": verification_code,
 }

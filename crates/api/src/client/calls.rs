@@ -15,7 +15,7 @@ use crate::node::{
 };
 use crate::people::{
     AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contact, Contacts, CreateInvite, InspectInvite, Invite,
-    InvitePreview, Invites, OneContact, Requests,
+    InvitePreview, Invites, OneContact, Requests, Verification, Verify,
 };
 
 impl Client {
@@ -156,7 +156,7 @@ impl Client {
         self.send_json(Method::POST, "/v1/contacts", contact).map(|answer: OneContact| answer.contact)
     }
 
-    /// `PATCH /v1/contacts/{id}`: renames, blocks, unblocks.
+    /// `PATCH /v1/contacts/{id}`: renames, blocks, unblocks, decides between device lists.
     ///
     /// # Errors
     /// `no_such_contact`, `name_taken`; as any call: [`ClientError`].
@@ -171,6 +171,22 @@ impl Client {
     /// `no_such_contact`; as any call: [`ClientError`].
     pub fn remove_contact(&self, contact: ContactId) -> Result<(), ClientError> {
         self.delete(&format!("/v1/contacts/{contact}"))
+    }
+
+    /// `GET /v1/contacts/{id}/verification`: what both sides compare.
+    ///
+    /// # Errors
+    /// `no_such_contact`; as any call: [`ClientError`].
+    pub fn verification(&self, contact: ContactId) -> Result<Verification, ClientError> {
+        self.get(&format!("/v1/contacts/{contact}/verification"))
+    }
+
+    /// `PUT /v1/contacts/{id}/verification`: sets or drops the mark, or compares a scanned code.
+    ///
+    /// # Errors
+    /// `no_such_contact`, `bad_request` for a code that is none; as any call: [`ClientError`].
+    pub fn verify(&self, contact: ContactId, verify: &Verify) -> Result<Verification, ClientError> {
+        self.send_json(Method::PUT, &format!("/v1/contacts/{contact}/verification"), verify)
     }
 
     /// `GET /v1/requests`.

@@ -14,7 +14,7 @@ use crate::document::{
     PrekeysInput, Seal, VERSION,
 };
 use crate::draws::Draws;
-use crate::world::{POST_QUANTUM, World, encoded};
+use crate::world::{World, encoded};
 
 const START_S: u64 = 494_000 * 3_600;
 const DAY_S: u64 = 86_400;
@@ -75,7 +75,7 @@ impl Producer {
             version: VERSION,
             made_by: "rust".into(),
             comment: format!("seed {seed}, loss {loss}, mean delay {delay_s} s"),
-            post_quantum: POST_QUANTUM,
+            post_quantum: true,
             network: secret(&mut rng, 32),
             parties,
             events: Vec::new(),

@@ -19,9 +19,6 @@ use crate::document::{
 };
 use crate::draws::Draws;
 
-/// Whether sessions have the post-quantum ratchet (B8). With it, a trace without it can be replayed if no epoch begins.
-pub(crate) const POST_QUANTUM: bool = true;
-
 pub(crate) struct Party {
     pub(crate) identity: Identity,
     addr: [u8; 32],
@@ -177,9 +174,6 @@ impl World {
     pub(crate) fn new(document: &Document) -> Result<Self, Mismatch> {
         if document.format != FORMAT || document.version != VERSION {
             return mismatch(format!("not a trace of version {VERSION}"));
-        }
-        if document.post_quantum && !POST_QUANTUM {
-            return mismatch("the trace has the post-quantum ratchet, which this version has not");
         }
         let mut parties = BTreeMap::new();
         for input in &document.parties {

@@ -10,6 +10,7 @@ mod first_contact;
 mod identity;
 mod keys;
 mod message;
+mod verification;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ impl Case {
     }
 }
 
-const FAMILIES: [Family; 14] = [
+const FAMILIES: [Family; 16] = [
     keys::TAGS,
     keys::ROOT_STEP,
     keys::CHAIN,
@@ -67,6 +68,8 @@ const FAMILIES: [Family; 14] = [
     first_contact::SEAL,
     first_contact::OPEN,
     conversation::TRANSCRIPT,
+    verification::NUMBER,
+    verification::CODE,
 ];
 
 impl Family {

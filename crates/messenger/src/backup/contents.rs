@@ -15,7 +15,7 @@ use crate::turn::{ContactNumber, InviteNumber, MessageNumber, RequestNumber};
 use crate::view::{DeliveryStage, DeliveryState, InviteState, MessageBody, MessageView};
 
 /// Version of a backup's contents.
-pub const CONTENTS_VERSION: u16 = 1;
+pub const CONTENTS_VERSION: u16 = 2;
 /// Bytes of the largest record in a backup: the largest of the vault, and the room that a name takes beside it.
 pub const BACKUP_RECORD_BYTES_MAX: usize = RECORD_BYTES_MAX as usize + 1_024;
 
@@ -244,6 +244,20 @@ pub(crate) struct End {
     pub(crate) unreadable: u64,
 }
 
+/// Kind 15, since version 2: what the person found out about a contact's keys, and how far the accounts in that
+/// contact's place have counted. Only of contacts about whom there is any of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Trust {
+    pub(crate) contact: ContactNumber,
+    pub(crate) verified_unix_ms: Option<u64>,
+    pub(crate) mark_lost: bool,
+    pub(crate) devices_changed_unix_ms: Option<u64>,
+    /// Version and head of the device list against which the person decided last.
+    pub(crate) settled_list: Option<(u32, [u8; 32])>,
+    pub(crate) sequence_base: u64,
+    pub(crate) sequences_used: u64,
+}
+
 /// Numbers of the kinds. Never reuse one.
 pub(crate) mod kind {
     pub(crate) const HEAD: u16 = 1;
@@ -260,6 +274,7 @@ pub(crate) mod kind {
     pub(crate) const MESSAGE: u16 = 12;
     pub(crate) const PEERS: u16 = 13;
     pub(crate) const END: u16 = 14;
+    pub(crate) const TRUST: u16 = 15;
 }
 
 /// One record.

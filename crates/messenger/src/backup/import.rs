@@ -86,6 +86,7 @@ pub struct Import {
     past_lists: Vec<DeviceList>,
     profile: Option<contents::Profile>,
     contacts: Vec<contents::Contact>,
+    trust: BTreeMap<ContactNumber, contents::Trust>,
     waiting: BTreeSet<MessageNumber>,
     peers: Option<(String, Vec<u8>)>,
 }
@@ -139,6 +140,7 @@ impl Import {
                 self.summary.contacts += 1;
                 Vec::new()
             }
+            kind::TRUST => self.take_trust(decode(bytes)?)?,
             kind::GENERATION => vec![generation(decode(bytes)?)],
             kind::INVITE => vec![self.invite(decode(bytes)?)],
             kind::USED_INVITE => vec![used_invite(decode(bytes)?)],
@@ -175,6 +177,15 @@ impl Import {
         self.summary.created_unix_ms = head.created_unix_ms;
         self.summary.network = head.network;
         self.summary.account = head.account;
+        Ok(Vec::new())
+    }
+
+    /// It follows its contact.
+    fn take_trust(&mut self, trust: contents::Trust) -> Result<Vec<VaultWrite>, ImportError> {
+        let of_last = self.contacts.last().is_some_and(|contact| contact.number == trust.contact);
+        if !of_last || self.trust.insert(trust.contact, trust).is_some() {
+            return Err(ImportError::Damaged);
+        }
         Ok(Vec::new())
     }
 
@@ -256,14 +267,16 @@ impl Import {
         let ids = MessageIds::new(*profile.message_key);
         let count_from = now_unix_ms.max(summary.created_unix_ms);
         let mut next_message = profile.next_message.max(count_from);
+        let mut trust = self.trust;
         for contact in self.contacts {
+            let number = contact.number;
             if !contact.blocked {
-                let item = greeting(contact.number, MessageNumber(next_message), &ids);
+                let item = greeting(number, MessageNumber(next_message), &ids);
                 writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], item.number), &item));
                 next_message += 1;
             }
-            let contact = Contact::from_backup(contact, count_from);
-            writes.push(put(number_key(RecordKind::Contact, contact.number.0), &contact));
+            let contact = Contact::from_backup(contact, trust.remove(&number), count_from);
+            writes.push(put(number_key(RecordKind::Contact, number.0), &contact));
         }
         let identity = account.new_device(rng).map_err(|_| ImportError::Damaged)?;
         writes.push(put(VaultKey::single(RecordKind::Identity), &identity));

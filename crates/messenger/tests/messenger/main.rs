@@ -10,3 +10,4 @@ mod people;
 mod post_quantum;
 mod restore;
 mod storm;
+mod trust;

@@ -1,6 +1,6 @@
 //! A little network in memory: messengers, virtual time, links that can be cut, vaults that can be crashed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::AtomicBool;
 
 use rand_chacha::ChaCha20Rng;
@@ -113,11 +113,18 @@ impl Net {
     }
 
     pub(crate) fn add_node(&mut self, name: &str) -> usize {
+        self.add_scripted(name, &[])
+    }
+
+    /// A node that draws `first` before anything random: its account key, device keys and address, 32 bytes each.
+    pub(crate) fn add_scripted(&mut self, name: &str, first: &[u8]) -> usize {
+        let mut rng = Scripted { first: first.iter().copied().collect(), rest: &mut self.rng };
         let index = self.nodes.len();
         let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
         let setup = Setup { parameters: self.parameters.clone(), onion_secret, name: name.to_owned() };
         let pool = TestPool::new(&self.parameters);
-        let (messenger, turn) = Messenger::create(setup.clone(), pool, self.now(), &mut self.rng);
+        let now = Now { unix_ms: self.unix_base_ms + self.now_ms, monotonic_ms: self.now_ms };
+        let (messenger, turn) = Messenger::create(setup.clone(), pool, now, &mut rng);
         self.push_node(setup, BTreeMap::new(), Some(messenger));
         self.release(index, turn);
         index
@@ -515,7 +522,7 @@ impl Net {
     }
 
     pub(crate) fn add(&mut self, node: usize, invite: Invite) -> Result<ContactNumber, CommandError> {
-        match self.command(node, Command::AddContact { invite: Box::new(invite), name: None }) {
+        match self.command(node, Command::AddContact { invite: Box::new(invite), name: None, replace: None }) {
             Reply::Contact(view) => Ok(view.number),
             Reply::Refused(error) => Err(error),
             other => panic!("{other:?}"),
@@ -604,6 +611,34 @@ impl Net {
         (self.contact(inviter), theirs)
     }
 }
+
+/// Bytes that are given, then random ones.
+struct Scripted<'a> {
+    first: VecDeque<u8>,
+    rest: &'a mut ChaCha20Rng,
+}
+
+impl rand_core::TryRng for Scripted<'_> {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes).map(|()| u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes).map(|()| u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        self.rest.try_fill_bytes(out)?;
+        out.iter_mut().for_each(|byte| *byte = self.first.pop_front().unwrap_or(*byte));
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Scripted<'_> {}
 
 fn onion_key(secret: [u8; 32]) -> [u8; 32] {
     starling_relay::push::OnionSecret::from_bytes(secret).public_key()

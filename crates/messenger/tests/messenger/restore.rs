@@ -3,7 +3,7 @@
 use starling_messenger::backup::{BackupRecord, Import, ImportError};
 use starling_messenger::record::RecordKind;
 use starling_messenger::turn::{Command, ContactNumber, MessageNumber, Reply};
-use starling_messenger::view::{ContactState, Event, InviteState};
+use starling_messenger::view::{ContactState, ContactView, Event, InviteState};
 
 use crate::net::{Net, slow_parameters};
 
@@ -31,6 +31,36 @@ fn link_with_all(net: &mut Net, node: usize) {
             net.link(node, other);
         }
     }
+}
+
+fn mark(net: &mut Net, node: usize, contact: ContactNumber) -> ContactView {
+    match net.command(node, Command::SetVerified { contact, verified: true }) {
+        Reply::Contact(view) => view,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn contact_view(net: &mut Net, node: usize, contact: ContactNumber) -> ContactView {
+    let Reply::Contacts(views) = net.command(node, Command::Contacts) else { panic!("no contacts") };
+    views.into_iter().find(|view| view.number == contact).expect("still a contact")
+}
+
+#[test]
+fn a_restored_device_knows_who_was_verified_and_keeps_their_mark_on_the_other_side() {
+    let (mut net, bob, ana) = friends();
+    let verified = mark(&mut net, ANA, bob).verified_unix_ms;
+    assert!(verified.is_some());
+    mark(&mut net, BOB, ana);
+    let backup = net.backup(ANA);
+    net.stop(ANA);
+    let restored = net.add_restored(&backup);
+    link_with_all(&mut net, restored);
+    net.run(20_000);
+    assert_eq!(contact_view(&mut net, restored, bob).verified_unix_ms, verified);
+    let seen_by_bob = contact_view(&mut net, BOB, ana);
+    assert!(seen_by_bob.verified_unix_ms.is_some(), "the account is the same, so the number is");
+    assert!(seen_by_bob.devices_changed_unix_ms.is_some(), "and Bob is told of the new device");
+    assert_eq!(seen_by_bob.state, ContactState::Ready);
 }
 
 fn texts(net: &Net, node: usize, contact: ContactNumber, own: bool) -> Vec<String> {
@@ -319,8 +349,8 @@ fn records_that_are_no_whole_backup_are_refused() {
     longer.push(backup[1].clone());
     assert_eq!(import(&longer), Err(ImportError::Damaged));
     let mut newer = backup.clone();
-    newer[0].bytes[0] = 2;
-    assert_eq!(import(&newer), Err(ImportError::Newer { found: 2, supported: 1 }));
+    newer[0].bytes[0] = 3;
+    assert_eq!(import(&newer), Err(ImportError::Newer { found: 3, supported: 2 }));
     let mut unknown = backup.clone();
     unknown[5].kind = 99;
     assert_eq!(import(&unknown), Err(ImportError::Damaged));

@@ -5,6 +5,7 @@ mod messages;
 mod node;
 mod people;
 mod status;
+mod verification;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/invites/{id}", delete(people::revoke_invite))
         .route("/v1/contacts", get(people::contacts).post(people::add_contact))
         .route("/v1/contacts/{id}", get(people::contact).patch(people::change_contact).delete(people::remove_contact))
+        .route("/v1/contacts/{id}/verification", get(verification::verification).put(verification::verify))
         .route("/v1/requests", get(people::requests))
         .route("/v1/requests/{id}", post(people::answer_request))
         .route("/v1/conversations", get(messages::conversations))
