@@ -28,11 +28,12 @@ impl Context {
     /// From the flags of every command.
     ///
     /// # Errors
-    /// There is no data directory: neither `--data` nor a home.
+    /// There is no data directory: neither `--data` nor a home; or no testnet has that node.
     pub(crate) fn new(terminal: Terminal, global: &Global) -> Result<Self, Failure> {
-        let data = match &global.data {
-            Some(data) => data.clone(),
-            None => default_data()?,
+        let data = match (global.node, &global.data) {
+            (Some(node), _) => testnet_data(node)?,
+            (None, Some(data)) => data.clone(),
+            (None, None) => default_data()?,
         };
         let data = std::path::absolute(&data)
             .map_err(|error| Failure::bad_input(format!("{} is no directory: {error}", data.display())))?;
@@ -67,6 +68,20 @@ fn process_exists(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     // Somebody else's process may not be signalled, but it is there.
     !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+}
+
+/// Data directory of node `number` of the testnet whose variables are set.
+fn testnet_data(number: u16) -> Result<PathBuf, Failure> {
+    let variable = format!("STARLING_NODE_{number}_DATA");
+    if let Some(data) = std::env::var_os(&variable).filter(|data| !data.is_empty()) {
+        return Ok(PathBuf::from(data));
+    }
+    let message = match std::env::var("STARLING_TESTNET") {
+        Ok(name) => format!("Testnet '{name}' has no node {number} in this shell's variables."),
+        Err(_) => "This shell has the variables of no testnet.".to_owned(),
+    };
+    let help = "Take them over with: eval \"$(starling-testnet env)\"";
+    Err(Failure::new(Exit::NotFound, "no_such_node", format!("{message} {help}")))
 }
 
 /// `$XDG_DATA_HOME/starling`, or `~/.local/share/starling`.

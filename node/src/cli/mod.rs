@@ -69,6 +69,9 @@ pub(crate) struct Global {
     /// Data directory [default: starling in the user's data directory].
     #[arg(long, global = true, value_name = "DIR", env = "STARLING_DATA")]
     data: Option<PathBuf>,
+    /// In the place of --data: node N of a testnet, after eval "$(starling-testnet env)".
+    #[arg(long, global = true, value_name = "N")]
+    node: Option<u16>,
     /// Print results and errors as JSON, one object a line.
     #[arg(long, global = true)]
     json: bool,

@@ -139,7 +139,7 @@ impl Home {
 
 /// Waits for a child's end, its output read meanwhile.
 #[track_caller]
-fn finish(child: Child, arguments: &[&str]) -> Done {
+pub(crate) fn finish(child: Child, arguments: &[&str]) -> Done {
     let pid = child.id();
     let (done, end) = mpsc::channel();
     std::thread::spawn(move || {

@@ -3,6 +3,7 @@
 mod backup;
 mod daemon;
 mod harness;
+mod hostile_sync;
 mod invites;
 mod offline;
 mod secrecy;
