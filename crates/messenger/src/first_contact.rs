@@ -130,6 +130,13 @@ impl<P: EnvelopePool> Messenger<P> {
         let slot = self.sessions.insert(session, owner);
         self.mark(Dirty::Session(id));
         skipped_added.iter().for_each(|key| self.write_skipped(key));
+        if let Owner::Contact(contact) = owner
+            && unread
+            && self.sessions.best(owner, outer.device()) == Some(slot)
+        {
+            // To a blocked one nothing is sealed: it waits for the end of that.
+            self.seal_open_again(contact);
+        }
         if self.is_blocked(owner) {
             // Not heard, as on any session of theirs: unconfirmed, it is sealed again, and heard once they are unblocked.
             return;
@@ -137,12 +144,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.watch_session(slot, rng);
         self.take_records(owner, records, rng);
         match owner {
-            Owner::Contact(contact) => {
-                if unread && self.sessions.best(owner, outer.device()) == Some(slot) {
-                    self.seal_open_again(contact);
-                }
-                self.announce_ready(contact);
-            }
+            Owner::Contact(contact) => self.announce_ready(contact),
             Owner::Request(request) if known.is_none() => self.announce_request(request),
             Owner::Request(_) => {}
         }
