@@ -48,6 +48,8 @@ use connect::Context;
 use failure::{Exit, Failure};
 use terminal::Terminal;
 
+use crate::memory::Guard;
+
 /// Starling: a messenger with nobody in the middle.
 ///
 /// Without a command, starts the node in the foreground. All other commands talk to the running node.
@@ -129,13 +131,13 @@ enum Command {
 }
 
 /// Runs the command line of this process.
-pub(crate) fn run() -> ExitCode {
+pub(crate) fn run(guard: Guard) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error).into(),
     };
     let terminal = Terminal::new(cli.global.json, cli.global.quiet, cli.global.no_color);
-    let exit = match dispatch(cli, terminal) {
+    let exit = match dispatch(cli, terminal, guard) {
         Ok(exit) => exit,
         Err(failure) => {
             terminal.failure(&failure);
@@ -145,14 +147,14 @@ pub(crate) fn run() -> ExitCode {
     exit.into()
 }
 
-fn dispatch(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
+fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure> {
     let context = Context::new(terminal, &cli.global)?;
     if cli.command.is_some() && cli.up != up::Flags::default() {
         return Err(Failure::bad_input("Flags of 'up' stand behind 'up', or alone; other commands have none of them."));
     }
     let command = match cli.command {
-        None => return up::run(&context, &cli.up),
-        Some(Command::Up(flags)) => return up::run(&context, &flags),
+        None => return up::run(&context, &cli.up, guard),
+        Some(Command::Up(flags)) => return up::run(&context, &flags, guard),
         Some(Command::Completions(arguments)) => return completions::run(&context, &arguments),
         Some(command) => command,
     };

@@ -1,6 +1,6 @@
 //! The four worker threads: one checks envelopes before the core sees them and opens cells and first contacts; two
-//! solve stamps, and can be told to stop; one looks through the pool's files for mail of this node's user. All but the
-//! first have a low priority.
+//! solve stamps, and can be told to stop; one looks through the pool's files for mail of this node's user. The second
+//! for stamps and the last have a low priority.
 //!
 //! Stamps that somebody waits for have a thread of their own, and while it works the other one, for confirmations and
 //! bundles, rests: it gives up the nonce after the one it is at, and loses nothing else.
@@ -254,7 +254,7 @@ fn run_check(check: Check, gate: &mut Gate, judged: &dyn Fn(Judged)) {
     }
 }
 
-/// Stamps and look-ups must not slow down the person's other programs.
+/// Work that nobody waits for must not slow down the person's other programs.
 fn lower_priority() {
     const NICENESS: i32 = 10;
     let thread = rustix::thread::gettid();

@@ -28,6 +28,7 @@ use crate::core::handle::NodeState;
 use crate::core::lanes::Stopped;
 use crate::core::{self, Node, Settings};
 use crate::logging;
+use crate::memory::{self, Guard};
 use crate::server::{self, Serving};
 
 use super::connect::{Context, disk_failure};
@@ -65,12 +66,13 @@ pub(crate) struct Flags {
     print_config: bool,
 }
 
-pub(crate) fn run(context: &Context, flags: &Flags) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &Context, flags: &Flags, guard: Guard) -> Result<Exit, Failure> {
     if flags.print_config {
         context.terminal.part(&fields::documented_file())?;
         return Ok(Exit::Ok);
     }
     let prepared = Prepared::new(context, flags)?;
+    log_guard(guard);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(RUNTIME_THREADS_MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -81,6 +83,16 @@ pub(crate) fn run(context: &Context, flags: &Flags) -> Result<Exit, Failure> {
     // A thread that still reads stdin must not hold the end up.
     runtime.shutdown_background();
     exit
+}
+
+/// Locks the memory, and says in the log what keeps it from others.
+fn log_guard(guard: Guard) {
+    let Guard { no_core_dumps, closed_to_debuggers } = guard;
+    let locked = memory::lock();
+    tracing::info!(no_core_dumps, closed_to_debuggers, locked, "memory");
+    if !locked {
+        tracing::info!("memory may go to the swap: the limit of locked memory (ulimit -l) is not unlimited");
+    }
 }
 
 /// Everything that can be refused before the node starts.
