@@ -317,3 +317,25 @@ fn product_lines(text: &str) -> usize {
         .sum();
     text.lines().count() - tests
 }
+
+/// The tests that `docs/attacks.md` names, as file and function.
+fn named_tests(table: &str) -> Vec<(&str, &str)> {
+    let spans = table.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.filter_map(|span| span.split_once("::")).filter(|(file, _)| file.ends_with(".rs")).collect()
+}
+
+#[test]
+fn every_attack_has_a_test_that_exists() {
+    let table = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+    for line in table.lines().filter(|line| line.starts_with("| ") && !line.contains("| test |")) {
+        assert!(!named_tests(line).is_empty(), "no test in: {line}");
+    }
+    let missing: Vec<_> = named_tests(&table)
+        .into_iter()
+        .filter(|(file, name)| {
+            let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+            !text.contains(&format!("fn {name}("))
+        })
+        .collect();
+    assert!(missing.is_empty(), "docs/attacks.md names tests that do not exist: {missing:#?}");
+}
