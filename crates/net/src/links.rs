@@ -233,13 +233,8 @@ impl Plan {
     /// due.
     pub fn finished(&mut self, node: NodeKey, outcome: Outcome, now_ms: u64) -> Option<Action> {
         self.pending.remove(&node);
-        let replaced = match self.replacing {
-            Some((candidate, old)) if candidate == node => {
-                self.replacing = None;
-                (outcome == Outcome::Held).then_some(old)
-            }
-            _ => None,
-        };
+        let replaced = self.replacing.filter(|(candidate, _)| *candidate == node && outcome == Outcome::Held);
+        self.end_replacement(&node);
         let failures = self.failures(&node);
         match outcome {
             Outcome::Held => {}
@@ -252,15 +247,22 @@ impl Plan {
                 self.leave_alone(node, now_ms, wait, failures.saturating_add(1));
             }
         }
-        replaced.map(|old| {
+        replaced.map(|(_, old)| {
             self.leave_alone(old, now_ms, FULL_MS, 0);
             Action::Release(old)
         })
     }
 
+    /// What becomes of `node` ends a replacement that it is one side of: the successor has come, or will not; or the old
+    /// link is gone already, and there is nothing to release.
+    fn end_replacement(&mut self, node: &NodeKey) {
+        self.replacing = self.replacing.take().filter(|(candidate, old)| candidate != node && old != node);
+    }
+
     /// Leaves a peer alone that broke the protocol.
     pub fn penalize(&mut self, node: NodeKey, now_ms: u64) {
         self.pending.remove(&node);
+        self.end_replacement(&node);
         let until_ms = now_ms.saturating_add(PENALTY_MS);
         self.remember(node, Backoff { since_ms: now_ms, until_ms, failures: 0, penalty: true });
     }

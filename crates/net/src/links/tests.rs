@@ -187,6 +187,29 @@ fn a_replacement_that_fails_releases_nothing() {
 }
 
 #[test]
+fn a_link_that_ended_by_itself_is_not_released_for_its_successor() {
+    let links: Vec<Link> = (0..8).map(|number| link(number, 0, if number == 3 { 1 } else { 10 })).collect();
+    let view = View { candidates: &[candidate(20)], links: &links };
+    let due = 2 * REPLACE_MS;
+    let replacing = || {
+        let rng = &mut rng();
+        let mut plan = Plan::new(false, 0, rng);
+        assert_eq!(opened(&plan.tick(&view, due, rng)), [20]);
+        plan
+    };
+    let mut plan = replacing();
+    assert_eq!(plan.finished(key(3), Outcome::Lost { held_ms: due }, due + 1), None);
+    assert_eq!(plan.finished(key(20), Outcome::Held, due + 2), None, "3 may have come back meanwhile");
+    let mut plan = replacing();
+    plan.penalize(key(3), due + 1);
+    assert_eq!(plan.finished(key(20), Outcome::Held, due + 2), None, "it is gone already");
+    assert!(plan.left_alone_until_ms(&key(3)) >= due + PENALTY_MS, "and its penalty stands");
+    let mut plan = replacing();
+    plan.penalize(key(20), due + 1);
+    assert_eq!(plan.finished(key(20), Outcome::Held, due + 2), None, "a peer that broke the protocol succeeds nobody");
+}
+
+#[test]
 fn links_are_spread_over_address_groups() {
     let rng = &mut rng();
     let group = |number: u64| Some(AddressGroup { narrow: number / 4, wide: number / 16 });

@@ -205,7 +205,7 @@ impl Task {
         };
         match answer {
             LinkAnswer::Held(hello) => {
-                let Some(keep) = opening.keep else { return };
+                let Some(keep) = opening.keep else { return self.finished(node, Outcome::Failed) };
                 peer.outbound = Some(Held { serial, since_ms: now_ms, connection, _keep: keep });
                 self.finished(node, Outcome::Held);
                 self.greet(node, scope, hello);
