@@ -34,6 +34,6 @@ bench:
     cargo run --release -p starling-e2ee --example speed
     cargo run --release -p starling-store --example store_bench
 
-# Fuzzes one decoder for a while: just fuzz envelope 60
-fuzz TARGET SECONDS="600":
+# Fuzzes every target for ten minutes, or one for a while: just fuzz envelope 60
+fuzz TARGET="all" SECONDS="600":
     cd tests/fuzz && ./run {{TARGET}} {{SECONDS}}
