@@ -11,13 +11,14 @@ mod import;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use rand_core::CryptoRng;
 use starling_relay::pool::EnvelopePool;
 use zeroize::Zeroizing;
 
 use crate::invitation::{OwnInvite, Owner, Request, UsedInvite};
 use crate::messenger::Messenger;
 use crate::outbox::Item;
-use crate::record::HistoryRecord;
+use crate::record::{HistoryRecord, VaultWrite};
 use crate::stored::Dirty;
 use crate::turn::MessageNumber;
 
@@ -95,6 +96,25 @@ impl<P: EnvelopePool> Messenger<P> {
             encode(kind::SEEN, &contents::Seen { account, message_id, number, unix_ms })
         }));
         Export { records, before: self.next_message() }
+    }
+
+    /// The records of a new device of this account, in the place of all of which [`RecordKind::ends_with_device`] says so:
+    /// what a backup made now and restored at once would give, without its file. For a vault whose ratchets must not be
+    /// used any more.
+    ///
+    /// # Errors
+    /// [`ImportError`] when a backup of this account could not be restored.
+    ///
+    /// [`RecordKind::ends_with_device`]: crate::record::RecordKind::ends_with_device
+    pub fn records_of_a_new_device(&mut self, rng: &mut impl CryptoRng) -> Result<Vec<VaultWrite>, ImportError> {
+        let Export { records, .. } = self.export();
+        let end = end_record(records.len() as u64, 0);
+        let (mut import, mut writes) = (Import::new(), Vec::new());
+        for record in records.iter().chain([&end]) {
+            writes.extend(import.take(record.kind, &record.bytes)?);
+        }
+        writes.extend(import.finish(self.now.unix_ms, rng)?.writes);
+        Ok(writes)
     }
 
     fn export_people(&self, records: &mut Vec<BackupRecord>) {

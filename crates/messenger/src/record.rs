@@ -98,6 +98,12 @@ impl RecordKind {
         Self::Time,
     ];
 
+    /// Whether records of this kind end with the device: a new one of the same account starts from others. What a
+    /// program called its messages, and times that were right, go on.
+    pub const fn ends_with_device(self) -> bool {
+        self.loaded_at_start() && !matches!(self, Self::ClientId | Self::Time)
+    }
+
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.
     pub const fn loaded_at_start(self) -> bool {
         !matches!(self, Self::History | Self::MessageIndex | Self::Event | Self::Node | Self::Trace)

@@ -144,7 +144,7 @@ fn behaviour(config: &NetConfig, keypair: &Keypair, dht_server: bool) -> Result<
                 .with_cache_size(0),
         ),
         ping: ping::Behaviour::default(),
-        gossip: Quiet { inner: gossip(config)? },
+        gossip: Quiet::new(gossip(config)?),
         kad: Scoped::new(kademlia(parameters, local, dht_server).map_err(name)?, parameters.scope),
         mdns: Toggle::from(mdns),
         streams: streams::Behaviour::new(parameters).map_err(name)?,

@@ -36,7 +36,12 @@ pub(crate) struct Connection {
     pub(crate) dialed: bool,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) scope: AddressScope,
+    /// When it was established.
+    pub(crate) since_ms: u64,
 }
+
+/// Two connections of a peer that were established further apart did not come from both sides dialing at the same time.
+const CROSSING_MS: u64 = 5_000;
 
 /// A `link/1` stream that both ends hold; dropping it closes the stream.
 #[derive(Debug)]
@@ -75,6 +80,8 @@ pub(crate) struct Peer {
     pub(crate) opening: Option<Opening>,
     /// The layers above were told that the link is up.
     pub(crate) up: bool,
+    /// To which its cells are sealed: drawn anew at each start of its process.
+    pub(crate) onion_key: Option<[u8; 32]>,
     pub(crate) subscribed: bool,
     pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) agent: String,
@@ -97,6 +104,7 @@ impl Peer {
             inbound: None,
             opening: None,
             up: false,
+            onion_key: None,
             subscribed: false,
             clock_offset_ms: None,
             agent: String::new(),
@@ -117,6 +125,14 @@ impl Peer {
         self.outbound.is_some() || self.inbound.is_some()
     }
 
+    /// The peer's process is another one than before, and `connection` is with it: forgets links of the one before. Its
+    /// connections, which are dead.
+    pub(crate) fn restarted(&mut self, connection: ConnectionId) -> Vec<ConnectionId> {
+        self.outbound.take_if(|held| held.connection != connection);
+        self.inbound.take_if(|held| held.connection != connection);
+        self.connections.iter().map(|known| known.id).filter(|id| *id != connection).collect()
+    }
+
     /// The connection for streams of ours: the one that carries the link, else the newest.
     pub(crate) fn best_connection(&self) -> Option<ConnectionId> {
         let lives = |held: &&Held| self.connections.iter().any(|connection| connection.id == held.connection);
@@ -129,6 +145,14 @@ impl Peer {
     pub(crate) fn connection_too_many(&self) -> Option<ConnectionId> {
         let too_many = self.connections.len() > CONNECTIONS_PER_PEER_MAX as usize;
         self.connections.first().filter(|_| too_many).map(|connection| connection.id)
+    }
+
+    /// Connections that are dead, as the newest shows: whoever is connected does not dial again, but for both sides dialing
+    /// at the same time. The peer has lost these, most likely with its process.
+    pub(crate) fn dead_connections(&self) -> Vec<ConnectionId> {
+        let newest_ms = self.connections.last().map_or(0, |connection| connection.since_ms);
+        let older = |connection: &&Connection| newest_ms.saturating_sub(connection.since_ms) >= CROSSING_MS;
+        self.connections.iter().filter(older).map(|connection| connection.id).collect()
     }
 
     /// A place for one more inbound stream.

@@ -190,20 +190,9 @@ impl Vault {
     ) -> Result<u64, VaultError> {
         let first = state.events.next_number();
         let mut merged: BTreeMap<RecordKey, Option<&[u8]>> = BTreeMap::new();
-        for write in writes {
-            let (key, value) = match write {
-                VaultWrite::Put { key, value } => (key, Some(value.as_slice())),
-                VaultWrite::Delete { key } => (key, None),
-            };
-            merged.insert(self.records.key_of(key), value);
-        }
+        self.merge(writes, &mut merged);
         let mut batch = PendingBatch::new(&self.records);
-        for (key, value) in merged {
-            match value {
-                Some(value) => batch.put(key, value)?,
-                None => batch.delete(key)?,
-            }
-        }
+        batch.put_all(merged)?;
         state.events.append(&mut batch, events)?;
         if batch.is_empty() {
             return Ok(first);
@@ -211,6 +200,46 @@ impl Vault {
         batch.commit()?;
         self.records.set_durable_event(state.events.newest());
         Ok(first)
+    }
+
+    /// Puts `writes` in the place of all records that end with a device, in one commit: the vault goes on as that of a
+    /// new device of the same account. With what a messenger starts from then. History and events stay.
+    ///
+    /// # Errors
+    /// As [`Vault::commit`].
+    pub fn begin_anew(&self, writes: &[VaultWrite]) -> Result<VaultImage, VaultError> {
+        let mut state = self.lock_state();
+        if state.failed {
+            return Err(VaultError::Failed);
+        }
+        let replaced = self.replace_device(writes);
+        state.failed = replaced.is_err();
+        replaced?;
+        Ok(load(&self.records)?.0)
+    }
+
+    fn replace_device(&self, writes: &[VaultWrite]) -> Result<(), VaultError> {
+        let mut merged: BTreeMap<RecordKey, Option<&[u8]>> = BTreeMap::new();
+        for kind in RecordKind::ALL.into_iter().filter(|kind| kind.ends_with_device()) {
+            for key in self.records.keys_of_kind(kind) {
+                merged.insert(key?, None);
+            }
+        }
+        self.merge(writes, &mut merged);
+        let mut batch = PendingBatch::new(&self.records);
+        batch.put_all(merged)?;
+        batch.commit()
+    }
+
+    /// Takes in `writes`, a later one over an earlier.
+    fn merge<'a>(&self, writes: &'a [VaultWrite], merged: &mut BTreeMap<RecordKey, Option<&'a [u8]>>) {
+        for write in writes {
+            let (key, value) = match write {
+                VaultWrite::Put { key, value } => (key, Some(value.as_slice())),
+                VaultWrite::Delete { key } => (key, None),
+            };
+            merged.insert(self.records.key_of(key), value);
+        }
     }
 
     /// Stores one of the daemon's own values, durably: its keys and settings that are not the messenger's.

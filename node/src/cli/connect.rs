@@ -9,6 +9,7 @@ use starling_api::{ApiFile, Client, ClientError, Code};
 use super::Global;
 use super::failure::{Exit, Failure};
 use super::terminal::Terminal;
+use crate::core::starts;
 
 /// How long one call may take, where `--timeout` does not say.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -68,6 +69,13 @@ fn process_exists(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     // Somebody else's process may not be signalled, but it is there.
     !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+}
+
+/// Where starts of the node in `data` are counted: below `$XDG_STATE_HOME`, or `~/.local/state`.
+pub(crate) fn starts_file(data: &Path) -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").map(|home| home.join(".local").join("state"));
+    Some(starts::file_of(&absolute("XDG_STATE_HOME").or_else(home)?, data))
 }
 
 /// Data directory of node `number` of the testnet whose variables are set.

@@ -10,7 +10,7 @@ use starling_api::{Versioned, api_file};
 use starling_store::lock::{self, DirectoryLock, LockError};
 use starling_store::wipe::{Wiped, is_anything_there, wipe};
 
-use super::connect::{Context, disk_failure};
+use super::connect::{Context, disk_failure, starts_file};
 use super::failure::{Exit, Failure};
 use super::{clean, counted, hints, spans, up};
 use crate::{config, logging};
@@ -53,6 +53,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         let message = format!("The keys in {} could not be overwritten: {error}. Nothing was removed.", data.display());
         Failure::new(Exit::Disk, "disk", message)
     })?;
+    // Nothing of it is secret; but somebody who wipes wants it gone.
+    if let Some(file) = starts_file(data) {
+        let _ = std::fs::remove_file(file);
+    }
     say(context, &wiped)
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) seeds: Vec<String>,
     /// Bytes that strangers' mail may take.
     pub(crate) disk_limit_bytes: u64,
+    /// Where starts are counted outside the data directory, if there is a place.
+    pub(crate) starts: Option<PathBuf>,
     /// Proof that no other process uses the directory.
     pub(crate) lock: DirectoryLock,
 }
@@ -244,6 +246,7 @@ impl Lifecycle {
                 remembered: opened.remembered,
                 invited: count(self.settings.seeds.len()),
             },
+            copied_back: opened.copied_back,
         }
     }
 

@@ -214,3 +214,16 @@ fn peers_are_listed_and_added() {
     carol_node.state("online");
     assert_eq!(carol.run(&["status", "--check", "--json"]).code, Some(0));
 }
+
+#[test]
+fn a_friend_whose_computer_dies_is_understood_again_when_it_is_back() {
+    let mut pair = Pair::new(&[]);
+    // Nobody but the two: each is the other's only way into the network. Twice, as what is dead piles up.
+    for round in 0..2 {
+        pair.ana_node.kill();
+        pair.ana_node = pair.ana.start(&pair.network);
+        let (to_ana, to_bob) = (format!("to Ana {round}"), format!("to Bob {round}"));
+        pair.bob.run(&["send", "Ana", &to_ana, "--wait", "delivered", "--timeout", "60s"]).ok();
+        pair.ana.run(&["send", "Bob", &to_bob, "--wait", "delivered", "--timeout", "60s"]).ok();
+    }
+}

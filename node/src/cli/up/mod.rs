@@ -31,7 +31,7 @@ use crate::logging;
 use crate::memory::{self, Guard};
 use crate::server::{self, Serving};
 
-use super::connect::{Context, disk_failure};
+use super::connect::{Context, disk_failure, starts_file};
 use super::failure::{Exit, Failure};
 use super::{clean, hints, times};
 use ports::ApiSockets;
@@ -143,6 +143,7 @@ impl Prepared {
                 mdns: config.mdns,
                 seeds: config.seeds,
                 disk_limit_bytes: config.storage_limit_bytes,
+                starts: starts_file(data),
                 lock,
             },
             listeners,

@@ -107,8 +107,16 @@ fn warnings(
         hint: Some("starling wipe".to_owned()),
         degraded: true,
     });
+    let copied_back = network.filter(|view| view.copied_back).map(|_| Warning {
+        code: "copied_back".to_owned(),
+        message: "This data directory was older than what ran here last: messages since then are missing, and the \
+                  node went on as a new device. To move or keep an account, make a backup."
+            .to_owned(),
+        hint: Some("starling backup create FILE".to_owned()),
+        degraded: false,
+    });
     let mut warnings: Vec<Warning> =
-        [passphrase, clock, disk_warning(free_bytes), problem, replaced].into_iter().flatten().collect();
+        [passphrase, clock, disk_warning(free_bytes), problem, replaced, copied_back].into_iter().flatten().collect();
     if let Some(view) = core {
         warnings.extend(told(&view.forked, forked));
         warnings.extend(told(&view.marks_lost, mark_lost));
