@@ -278,7 +278,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     }
     let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
     let options = PoolOptions { cap_bytes: settings.disk_limit_bytes, ..PoolOptions::default() };
-    let pool = || NodePool::open(&settings.data, &settings.parameters, options.clone()).context("the pool");
+    let pool = || NodePool::open(&settings.data, &settings.parameters, options).context("the pool");
     // A new one at each start: what was pushed through this node earlier can no longer be opened, and no cell
     // of an earlier run can be played again.
     let onion_secret: Zeroizing<[u8; 32]> = Zeroizing::new(rng.random());
