@@ -285,7 +285,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     let onion_public = OnionSecret::from_bytes(*onion_secret).public_key();
     let setup = Setup { parameters: settings.parameters.clone(), onion_secret: *onion_secret, name: String::new() };
     let fresh = image.records.is_empty();
-    let (starts, is_older) = Starts::begin(&vault, settings.starts.clone(), &mut rng)?;
+    let (mut starts, is_older) = Starts::look(&vault, settings.starts.clone(), &mut rng)?;
     let copied_back = is_older && !fresh;
     let (messenger, first) = match image {
         _ if fresh => Messenger::create(setup, pool()?, now, &mut rng),
@@ -303,6 +303,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
         }
         image => Messenger::restore(setup, image, pool()?, now, &mut rng).context("the account")?,
     };
+    starts.begin(&vault)?;
     let topic = messenger.topic();
     Ok(Start { starts, copied_back, vault, messenger, first, network_key, onion_public, peers, topic, rng, clock })
 }

@@ -38,22 +38,30 @@ pub(crate) struct Starts {
 type Counted = ([u8; ID_BYTES], u64);
 
 impl Starts {
-    /// Counts a start, and tells whether the vault is older than what ran here last.
+    /// What was counted so far, and whether the vault is older than what ran here last. Nothing is counted yet: a crash
+    /// before the older vault is renewed must leave it to be found older again.
     ///
     /// # Errors
-    /// The vault's. A file that cannot be written is no reason not to start: then a copy will not be noticed.
-    pub(crate) fn begin(vault: &Vault, file: Option<PathBuf>, rng: &mut impl Rng) -> anyhow::Result<(Self, bool)> {
+    /// The vault's.
+    pub(crate) fn look(vault: &Vault, file: Option<PathBuf>, rng: &mut impl Rng) -> anyhow::Result<(Self, bool)> {
         let (id, in_vault) = match vault.get_node(RECORD)?.as_deref().and_then(|bytes| decode(bytes)) {
             Some(counted) => counted,
             None => (rng.random(), 0),
         };
         let elsewhere = file.as_deref().and_then(read).filter(|(of, _)| *of == id).map(|(_, count)| count);
         let is_older = elsewhere.is_some_and(|elsewhere| elsewhere > in_vault);
-        let mut starts = Self { file, id, count: in_vault.max(elsewhere.unwrap_or(0)) };
-        starts.count = starts.count.saturating_add(1);
-        vault.put_node(RECORD, &starts.encode())?;
-        starts.write();
-        Ok((starts, is_older))
+        Ok((Self { file, id, count: in_vault.max(elsewhere.unwrap_or(0)) }, is_older))
+    }
+
+    /// Counts a start, before anything is sealed.
+    ///
+    /// # Errors
+    /// The vault's. A file that cannot be written is no reason not to start: then a copy will not be noticed.
+    pub(crate) fn begin(&mut self, vault: &Vault) -> anyhow::Result<()> {
+        self.count = self.count.saturating_add(1);
+        vault.put_node(RECORD, &self.encode())?;
+        self.write();
+        Ok(())
     }
 
     /// Counts a stop: the write for the vault. [`Self::write`] follows once it is committed.
