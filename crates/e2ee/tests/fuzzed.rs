@@ -1,10 +1,9 @@
-//! Replays the fuzzers' corpus (`tests/fuzz/corpus/TARGET/*`) through the very functions they call, so that what a
-//! fuzzer once found stays found without a fuzzer; and plays some networks that proptest draws.
+//! The fuzzers' corpus, without a fuzzer; and some networks that proptest draws.
 
+#[path = "../../../tests/fuzz/src/corpus.rs"]
+mod replayed;
 #[path = "../../../tests/fuzz/src/session_play.rs"]
 mod session_play;
-
-use std::path::Path;
 
 use proptest::prelude::*;
 use starling_e2ee::handshake::fuzz_first_contact;
@@ -13,9 +12,7 @@ use starling_e2ee::prekey::fuzz_bundle;
 use starling_e2ee::record::fuzz_records;
 use starling_e2ee::session::fuzz_header;
 
-type Target = (&'static str, fn(&[u8]));
-
-const TARGETS: [Target; 6] = [
+const TARGETS: [replayed::Target; 6] = [
     ("bundle", fuzz_bundle),
     ("device_list", fuzz_device_list),
     ("first_contact", fuzz_first_contact),
@@ -26,15 +23,7 @@ const TARGETS: [Target; 6] = [
 
 #[test]
 fn the_corpus_of_every_parser_and_of_the_session_does_no_harm() {
-    for (target, fuzz) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus").join(target);
-        let files: Vec<_> = std::fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-            .map(|file| file.unwrap().path())
-            .collect();
-        assert!(!files.is_empty(), "{target} has no corpus");
-        files.iter().for_each(|file| fuzz(&std::fs::read(file).unwrap()));
-    }
+    replayed::replay(env!("CARGO_MANIFEST_DIR"), &TARGETS);
 }
 
 proptest! {

@@ -136,8 +136,14 @@ impl<P: EnvelopePool> Messenger<P> {
         let taken = result.is_ok();
         let Some(post) = self.post_mut(id) else { return };
         let Some(link) = post.answered(request, taken) else { return };
-        if let Some(state) = self.carrier.links.get_mut(&link) {
-            state.note_answer(!matches!(result, Err(Refusal::TimedOut)), self.now.monotonic_ms);
+        // What failed on our own side says nothing of the neighbour.
+        let answered = match result {
+            Ok(()) | Err(Refusal::Refused) => Some(true),
+            Err(Refusal::TimedOut) => Some(false),
+            Err(Refusal::NoPeers | Refusal::LinkGone | Refusal::Busy) => None,
+        };
+        if let (Some(answered), Some(state)) = (answered, self.carrier.links.get_mut(&link)) {
+            state.note_answer(answered, self.now.monotonic_ms);
         }
         self.mark_post(id);
         self.trace_answer(id, taken);
@@ -427,6 +433,7 @@ mod tests {
         }
         assert_eq!(pushes, 1, "the own bundle, once");
     }
+
     #[test]
     fn a_neighbour_that_leaves_a_push_unanswered_is_asked_last_for_a_minute() {
         let mut rng = ChaCha20Rng::seed_from_u64(3);
@@ -463,7 +470,8 @@ mod tests {
             messenger.post_mut(id).unwrap().begin_round();
             messenger.push(id, rng);
             let chosen = messenger.post(id).unwrap().in_flight_over().unwrap();
-            messenger.on_pushed(messenger.post(id).unwrap().in_flight().unwrap(), Ok(()), rng);
+            // A queue of ours that is full is no answer.
+            messenger.on_pushed(messenger.post(id).unwrap().in_flight().unwrap(), Err(Refusal::Busy), rng);
             chosen
         };
         // With three to choose from, it would be among forty but once in ten million runs.

@@ -36,12 +36,7 @@ pub(crate) struct Connection {
     pub(crate) dialed: bool,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) scope: AddressScope,
-    /// When it was established.
-    pub(crate) since_ms: u64,
 }
-
-/// Two connections of a peer that were established further apart did not come from both sides dialing at the same time.
-const CROSSING_MS: u64 = 5_000;
 
 /// A `link/1` stream that both ends hold; dropping it closes the stream.
 #[derive(Debug)]
@@ -145,14 +140,6 @@ impl Peer {
     pub(crate) fn connection_too_many(&self) -> Option<ConnectionId> {
         let too_many = self.connections.len() > CONNECTIONS_PER_PEER_MAX as usize;
         self.connections.first().filter(|_| too_many).map(|connection| connection.id)
-    }
-
-    /// Connections that are dead, as the newest shows: whoever is connected does not dial again, but for both sides dialing
-    /// at the same time. The peer has lost these, most likely with its process.
-    pub(crate) fn dead_connections(&self) -> Vec<ConnectionId> {
-        let newest_ms = self.connections.last().map_or(0, |connection| connection.since_ms);
-        let older = |connection: &&Connection| newest_ms.saturating_sub(connection.since_ms) >= CROSSING_MS;
-        self.connections.iter().filter(older).map(|connection| connection.id).collect()
     }
 
     /// A place for one more inbound stream.

@@ -19,7 +19,7 @@
 //! restore.new/  a vault that is being filled; gone when it is in its place
 //! ```
 
-mod atomic_file;
+pub mod atomic_file;
 pub mod backup;
 pub mod disk;
 pub mod lock;

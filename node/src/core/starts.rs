@@ -10,12 +10,12 @@
 //! of a whole computer.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use rand::{Rng, RngExt as _};
 use starling_messenger::record::{RecordKind, VaultKey, VaultWrite};
+use starling_store::atomic_file;
 use starling_store::vault::Vault;
 use zeroize::Zeroizing;
 
@@ -73,7 +73,9 @@ impl Starts {
     /// Writes the file.
     pub(crate) fn write(&self) {
         let Some(file) = &self.file else { return };
-        if let Err(error) = replace(file, &format!("{}\n", HEXLOWER.encode(&self.encode()))) {
+        let text = format!("{}\n", HEXLOWER.encode(&self.encode()));
+        let folder = file.parent().map_or(Ok(()), atomic_file::create_private_directory);
+        if let Err(error) = folder.and_then(|()| atomic_file::replace(file, text.as_bytes())) {
             tracing::debug!(%error, "a copy of this directory that is put back will not be noticed");
         }
     }
@@ -98,17 +100,6 @@ fn decode(bytes: &[u8]) -> Option<Counted> {
 fn read(file: &Path) -> Option<Counted> {
     let text = fs::read_to_string(file).ok()?;
     decode(&HEXLOWER.decode(text.trim_end().as_bytes()).ok()?)
-}
-
-/// Whole or not at all, and on the disk.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let new = file.with_extension("new");
-    fs::write(&new, text)?;
-    fs::File::open(&new)?.sync_all()?;
-    fs::rename(new, file)
 }
 
 #[cfg(test)]

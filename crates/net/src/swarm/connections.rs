@@ -123,10 +123,9 @@ impl Task {
         if dialed {
             self.book.add(node, [&address], Source::Itself(scope));
         }
-        let connection = Connection { id, address, dialed, ip, scope, since_ms: now_ms };
-        let peer = self.peers.connected(node, connection, now_ms);
-        for dead in peer.dead_connections().into_iter().chain(peer.connection_too_many()) {
-            self.swarm.close_connection(dead);
+        let peer = self.peers.connected(node, Connection { id, address, dialed, ip, scope }, now_ms);
+        if let Some(oldest) = peer.connection_too_many() {
+            self.swarm.close_connection(oldest);
         }
         if self.plan.is_pending(&node) {
             self.begin_link(node, id);
