@@ -15,6 +15,10 @@ ci:
 sim SEED NODES="30":
     cargo run --release -p starling-tests --example sim -- --seed {{SEED}} --nodes {{NODES}}
 
+# The encryption against a second implementation, in both directions: just reference, or just reference 500 1
+reference SEEDS="32" FIRST_SEED="1":
+    tests/reference/run {{SEEDS}} {{FIRST_SEED}}
+
 # Real nodes on this machine, measured from start to recovery.
 demo NODES="8":
     cargo build --release --workspace
@@ -30,6 +34,6 @@ bench:
     cargo run --release -p starling-e2ee --example speed
     cargo run --release -p starling-store --example store_bench
 
-# Fuzzes one decoder for a while: just fuzz envelope 60
-fuzz TARGET SECONDS="600":
+# Fuzzes every target for ten minutes, or one for a while: just fuzz envelope 60
+fuzz TARGET="all" SECONDS="600":
     cd tests/fuzz && ./run {{TARGET}} {{SECONDS}}

@@ -317,3 +317,33 @@ fn product_lines(text: &str) -> usize {
         .sum();
     text.lines().count() - tests
 }
+
+/// The tests that `docs/attacks.md` names, as file and function.
+fn named_tests(table: &str) -> Vec<(&str, &str)> {
+    let spans = table.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.filter_map(|span| span.split_once("::")).filter(|(file, _)| file.ends_with(".rs")).collect()
+}
+
+/// Whether `text` has a function `name` with an attribute that makes it a test; also inside of `proptest!`.
+fn is_test_function(text: &str, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let Some(at) = lines.iter().position(|line| line.contains(&format!("fn {name}("))) else { return false };
+    let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+    attributes.into_iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+}
+
+#[test]
+fn every_attack_has_a_test_that_exists() {
+    let table = fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+    for line in table.lines().filter(|line| line.starts_with("| ") && !line.contains("| test |")) {
+        assert!(!named_tests(line).is_empty(), "no test in: {line}");
+    }
+    let missing: Vec<_> = named_tests(&table)
+        .into_iter()
+        .filter(|(file, name)| {
+            let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+            !is_test_function(&text, name)
+        })
+        .collect();
+    assert!(missing.is_empty(), "docs/attacks.md names tests that do not exist: {missing:#?}");
+}

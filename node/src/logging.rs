@@ -20,6 +20,8 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 /// Name of the log in the data directory.
 pub(crate) const FILE_NAME: &str = "starling.log";
+/// Name of the one that is put aside.
+pub(crate) const OLD_FILE_NAME: &str = "starling.log.1";
 /// Variable that overrides `log.level`, in the notation of `EnvFilter`: `debug`, `starling_net=trace,info`.
 pub(crate) const VARIABLE: &str = "STARLING_LOG";
 /// Bytes at which the file is put aside.

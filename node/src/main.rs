@@ -4,8 +4,9 @@ mod cli;
 mod config;
 mod core;
 mod logging;
+mod memory;
 mod server;
 
 fn main() -> std::process::ExitCode {
-    cli::run()
+    cli::run(memory::guard())
 }

@@ -63,18 +63,29 @@ pub struct Summary {
     /// Figures of the step `sealed`.
     pub sealed: Value,
     /// Delay from send to the recipient's event, ms, of all messages to a recipient that was there.
-    pub delays_ms: Vec<f64>,
+    pub delays: Delays,
+    /// From the call that sends an answer, while the confirmation of what it answers is on its way.
+    pub answers: Delays,
     /// Largest resident memory of a node seen, bytes.
     pub rss_bytes_max: u64,
 }
 
-impl Summary {
+/// Delays of messages, ms.
+#[derive(Debug, Clone, Default)]
+pub struct Delays(pub Vec<f64>);
+
+impl Delays {
     /// The delay that `percent` of the messages did not exceed, ms.
     pub fn percentile_ms(&self, percent: usize) -> f64 {
-        let mut delays = self.delays_ms.clone();
+        let mut delays = self.0.clone();
         delays.sort_by(f64::total_cmp);
         let index = (delays.len().saturating_sub(1) * percent).div_ceil(100);
         delays.get(index).copied().unwrap_or(f64::NAN)
+    }
+
+    /// Median and 95th percentile, as the JSON output has them.
+    pub fn figures(&self) -> Value {
+        json!({ "p50_ms": rounded(self.percentile_ms(50)), "p95_ms": rounded(self.percentile_ms(95)) })
     }
 }
 
@@ -228,26 +239,46 @@ impl<'a> Demo<'a> {
         ))
     }
 
-    /// Messages both ways, for the delays.
+    /// Messages both ways, for the delays: first each when the one before is confirmed, so that nothing else is on its
+    /// way; then each as the answer to the one before, whose confirmation is on its way too.
     fn round(&mut self) -> anyhow::Result<(Value, String)> {
+        self.summary.delays = self.exchange("message", true)?;
+        self.summary.answers = self.exchange("answer", false)?;
+        let (alone, answers) = (&self.summary.delays, &self.summary.answers);
+        let figures = json!({
+            "sent": 2 * ROUND_MESSAGES, "p50_ms": rounded(alone.percentile_ms(50)),
+            "p95_ms": rounded(alone.percentile_ms(95)), "answers": answers.figures(),
+        });
+        let text = format!(
+            "{ROUND_MESSAGES} messages both ways, median {:.1} ms, p95 {:.1} ms; {ROUND_MESSAGES} answers at once, \
+             median {:.1} ms",
+            alone.percentile_ms(50),
+            alone.percentile_ms(95),
+            answers.percentile_ms(50)
+        );
+        Ok((figures, text))
+    }
+
+    /// [`ROUND_MESSAGES`] messages, from alice and from bob in turn; the delay of each to the recipient's event.
+    fn exchange(&mut self, label: &str, one_at_a_time: bool) -> anyhow::Result<Delays> {
         let (alice, bob) = (self.party(ALICE)?, self.party(BOB)?);
         let (to_alice, to_bob) = (alice.listen()?, bob.listen()?);
         let alices = bob.contact("alice")?.context("bob has no contact alice")?;
         let bobs = alice.contact("bob")?.context("alice has no contact bob")?;
+        let mut delays = Delays::default();
         for number in 0..ROUND_MESSAGES {
-            let text = format!("message {number} of the round trip");
+            let text = format!("{label} {number} of the round trip");
             let (from, contact, inbox): (_, _, &Inbox) =
                 if number % 2 == 0 { (&alice, &bobs, &to_bob) } else { (&bob, &alices, &to_alice) };
             let sent = from.send(contact, &text)?;
             let at = inbox.wait_text(&text, DEADLINE).with_context(|| format!("'{text}' did not arrive"))?;
-            self.summary.delays_ms.push(at.duration_since(sent.since).as_secs_f64() * 1e3);
+            delays.0.push(at.duration_since(sent.since).as_secs_f64() * 1e3);
             self.count(1, 1);
+            if one_at_a_time {
+                ensure!(from.wait_delivered(&sent, DEADLINE)?, "'{text}' was never confirmed");
+            }
         }
-        let (p50, p95) = (self.summary.percentile_ms(50), self.summary.percentile_ms(95));
-        Ok((
-            json!({ "sent": ROUND_MESSAGES, "p50_ms": rounded(p50), "p95_ms": rounded(p95) }),
-            format!("{ROUND_MESSAGES} messages both ways, median {p50:.1} ms, p95 {p95:.1} ms"),
-        ))
+        Ok(delays)
     }
 
     fn count(&mut self, sent: usize, delivered: usize) {

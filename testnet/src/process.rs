@@ -94,6 +94,7 @@ impl NodePlan {
             .arg("--config")
             .arg(self.config())
             .env_remove("STARLING_DATA")
+            .env("XDG_STATE_HOME", &self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(output)

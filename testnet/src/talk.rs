@@ -106,7 +106,7 @@ impl Party {
     /// # Errors
     /// When the node refuses it.
     pub fn add(&self, link: &str, name: &str) -> anyhow::Result<Contact> {
-        let contact = AddContact { link: link.to_owned(), name: Some(name.to_owned()) };
+        let contact = AddContact { link: link.to_owned(), name: Some(name.to_owned()), replace: None };
         Ok(self.client.add_contact(&contact)?)
     }
 

@@ -22,6 +22,13 @@ fn another_crowd_of_200() {
     sim::run(101, 200).assert_good();
 }
 
+/// Confirmations due when their writer was blocked; a first contact that was lost while another one crossed it.
+#[test]
+fn found_by_longer_runs() {
+    sim::run(60, 37).assert_good();
+    sim::run(132, 45).assert_good();
+}
+
 #[test]
 fn seeds_00_to_05() {
     worlds(0..6);

@@ -19,7 +19,7 @@ use crate::version::Versioned;
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "api.json";
 /// Name under which it is written before it is renamed.
-const NEW_FILE_NAME: &str = "api.json.new";
+pub const NEW_FILE_NAME: &str = "api.json.new";
 /// Bytes of the file at most: a small file of our own, or not ours.
 const FILE_BYTES_MAX: u64 = 4_096;
 

@@ -91,7 +91,7 @@ pub enum EventType {
     ContactReady,
     /// Somebody wrote without an invite.
     ContactRequested,
-    /// A contact was renamed, blocked or unblocked.
+    /// A contact was renamed, blocked, unblocked or verified; its devices or its account changed.
     ContactChanged,
     /// A contact was removed.
     ContactRemoved,

@@ -9,6 +9,7 @@
 //! - times are RFC 3339 in UTC with milliseconds ([`Time`]); units stand last in names (`_ms`, `_bytes`).
 
 pub mod api_file;
+pub mod backup;
 pub mod client;
 pub mod error;
 pub mod event;
@@ -22,6 +23,7 @@ pub mod time;
 pub mod version;
 
 pub use api_file::ApiFile;
+pub use backup::BackupStream;
 pub use client::{Client, ClientError};
 pub use error::{ApiError, Code, ExitCode, Retry};
 pub use event::{Event, EventBody, EventType};

@@ -162,7 +162,7 @@ pub struct Clock {
 /// What a person should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// For programs: `no_passphrase`, `clock`, `low_disk`, `disk_full`, `network`.
+    /// For programs: `no_passphrase`, `clock`, `low_disk`, `disk_full`, `network`, `devices_forked`, `mark_lost`.
     pub code: String,
     /// For people.
     pub message: String,
@@ -257,6 +257,14 @@ pub struct AddPeer {
 #[serde(deny_unknown_fields)]
 pub struct Unlock {
     /// The passphrase.
+    pub passphrase: Passphrase,
+}
+
+/// Body of `POST /v1/backup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakeBackup {
+    /// The passphrase under which it is sealed, 8 to 1,024 bytes. It need not be the vault's.
     pub passphrase: Passphrase,
 }
 

@@ -41,6 +41,12 @@ pub struct Contact {
     pub last_heard: Option<Time>,
     /// Last message either way, or when it was added.
     pub last_activity: Time,
+    /// When the person last found that the account key is theirs.
+    pub verified_at: Option<Time>,
+    /// It was verified, and has another account since.
+    pub mark_lost: bool,
+    /// When it last changed its devices; the account, and so the safety number, stayed.
+    pub devices_changed: Option<Time>,
 }
 
 /// `GET /v1/contacts`, last activity first.
@@ -66,6 +72,62 @@ pub struct AddContact {
     /// Local name; that of the invite if absent.
     #[serde(default)]
     pub name: Option<String>,
+    /// The contact whose new account it is: the history stays, the verified mark is dropped.
+    #[serde(default)]
+    pub replace: Option<ContactId>,
+}
+
+/// Which of two device lists that carry a contact's signature is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceList {
+    /// The one known first.
+    Known,
+    /// The one that came later.
+    New,
+}
+
+/// `GET /v1/contacts/{id}/verification`, and the answer to `PUT`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Twelve groups of five digits, the same on both sides.
+    pub number: Vec<String>,
+    /// Eight words to read aloud, the same on both sides.
+    pub words: Vec<String>,
+    /// `STARLING-VERIFY:...`, for the other side to scan.
+    pub code: String,
+    /// The same as a picture.
+    pub qr_svg: String,
+    /// When the person last found that the account key is theirs.
+    pub verified_at: Option<Time>,
+    /// What a scanned code said; `null` when none was.
+    pub scan: Option<Scan>,
+}
+
+/// What a scanned code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scan {
+    /// Each side has the other's true key.
+    Match,
+    /// The keys are not the same on both sides: somebody may sit in between.
+    Differs,
+    /// It is another contact's code.
+    OtherContact,
+    /// It is this account's own.
+    Own,
+}
+
+/// Body of `PUT /v1/contacts/{id}/verification`: one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// Set the mark, or drop it.
+    #[serde(default)]
+    pub verified: Option<bool>,
+    /// The text of a scanned code: the mark is set if it matches, and left alone if not.
+    #[serde(default)]
+    pub code: Option<String>,
 }
 
 /// Body of `PATCH /v1/contacts/{id}`: what is absent stays.
@@ -78,6 +140,9 @@ pub struct ChangeContact {
     /// Block or unblock.
     #[serde(default)]
     pub blocked: Option<bool>,
+    /// Decide between two device lists; without effect when there is one.
+    #[serde(default)]
+    pub devices: Option<DeviceList>,
 }
 
 /// State of an invite made here.

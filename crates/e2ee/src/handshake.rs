@@ -8,7 +8,7 @@
 mod first_contact;
 mod schedule;
 
-use crate::identity::{DevicePublic, Identity, ListHead, ListOrder, is_certified};
+use crate::identity::{DevicePublic, Fork, Identity, ListHead, ListOrder, is_certified};
 use crate::prekey::{Bundle, OneTimePrekey, OwnBundle, Prekeys};
 use crate::primitives::kem;
 use crate::primitives::label;
@@ -33,14 +33,14 @@ pub const GENERATION_JUMP_MAX: u32 = 16;
 pub struct UnusableBundle;
 
 /// Why a first contact is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
     /// It does not open, names keys that are gone, or is not from whom it claims. Nothing more is told.
     #[error("the first contact does not open")]
     Rejected,
     /// The account has certified two device lists of one version: its key may be in other hands.
     #[error("two device lists of one version carry the account's signature")]
-    ForkedList,
+    ForkedList(Box<Fork>),
 }
 
 /// An accepted first contact.
@@ -142,7 +142,9 @@ fn check_initiator(head: &Head, own: &DevicePublic, known_list: Option<&ListHead
         return Err(AcceptError::Rejected);
     }
     match known_list.map(|known| known.compare(&head.list)) {
-        Some(ListOrder::Forked) => Err(AcceptError::ForkedList),
+        Some(ListOrder::Forked) => {
+            Err(AcceptError::ForkedList(Box::new(Fork { device: head.device, list: head.list })))
+        }
         Some(ListOrder::Older) => Err(AcceptError::Rejected),
         None | Some(ListOrder::Same | ListOrder::Newer) => Ok(()),
     }

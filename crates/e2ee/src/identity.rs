@@ -5,6 +5,8 @@
 //! device has an Ed25519 key S, which signs, and an X25519 key D, which agrees. There is a list also with a single
 //! device, so that adding one later changes no format.
 
+mod account;
+
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::primitives::hash::sha256;
 use crate::primitives::label;
 use crate::primitives::signature::{SIGNATURE_BYTES, SignatureKey, verify};
 use crate::primitives::x25519::KeyPair;
+
+pub use account::Account;
 
 /// Devices in a list, at most.
 pub const DEVICES_MAX: usize = 8;
@@ -57,6 +61,16 @@ pub enum ListOrder {
     Older,
     /// Another list under the same version: the account key has signed two histories. An alarm.
     Forked,
+}
+
+/// What raises the alarm of a forked device list: the account's own certificate over another head for the version
+/// that is known. Nobody without the account key can make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fork {
+    /// The device that the other list certifies.
+    pub device: DevicePublic,
+    /// The other list.
+    pub list: ListHead,
 }
 
 impl ListHead {
@@ -242,14 +256,8 @@ impl Identity {
         let agreement = KeyPair::generate(rng);
         let device = ListedDevice { signing: signing.public(), agreement: *agreement.public() };
         let list = DeviceList::first(&account, device);
-        let head = list.head(&account.public());
-        let cert = account.sign(&[
-            label!("device"),
-            &device.signing,
-            &device.agreement,
-            &head.version.to_le_bytes(),
-            &head.head,
-        ]);
+        let public = DevicePublic { account: account.public(), signing: device.signing, agreement: device.agreement };
+        let cert = account::certify(&account, &public, &list.head(&public.account));
         Self { account, signing, agreement, list, cert }
     }
 

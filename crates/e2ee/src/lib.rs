@@ -1,4 +1,5 @@
-//! End-to-end encryption: identity, prekeys, handshake, ratchet sessions. SPEC: B0, B3-B8, B10, B11.
+//! End-to-end encryption: identity, prekeys, handshake, ratchet sessions; what two people compare to be sure of each
+//! other. SPEC: B0, B3-B8, B10, B11, B18.
 //!
 //! Pure: state and bytes go in, state and bytes come out. There is no clock, no disk, no network and no
 //! source of randomness in here; time and `rand_core::CryptoRng` are arguments. The crate knows nothing of the
@@ -35,6 +36,7 @@ mod primitives;
 pub mod record;
 pub mod seal;
 pub mod session;
+pub mod verification;
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,10 @@ pub const USABLE_HOURS: u32 = 14 * 24;
 pub const KEEP_HOURS: u32 = 29 * 24;
 /// Hours by which clocks may differ.
 pub const CLOCK_SLACK_HOURS: u32 = 2;
+/// Hours from a bundle's creation during which first contacts may be sealed that name it, those that repeat a
+/// handshake included: one lies in the network for 14 days and an hour of slack, and has to be opened before the
+/// private halves are erased.
+pub const FIRST_CONTACT_HOURS: u32 = KEEP_HOURS - (14 * 24 + 1) - CLOCK_SLACK_HOURS;
 /// Inbox keys alive at a time.
 pub const INBOX_KEYS_MAX: usize = 2;
 /// Bundles whose private halves are kept at a time. Weekly renewal needs five; the limit is for clocks that jump.
@@ -86,7 +90,8 @@ impl Prekeys {
     }
 
     /// Makes and signs a new bundle, also when none is due (the shard has changed). Returns its seq, which is higher
-    /// than all before. Draws 32 bytes for SPK, 64 for the KEM, and 32 for INB if that changes.
+    /// than all before. Erases nothing for being old, so that a clock that is wrong does no harm: call
+    /// [`Self::erase`] before it. Draws 32 bytes for SPK, 64 for the KEM, and 32 for INB if that changes.
     pub fn renew(
         &mut self,
         identity: &Identity,
@@ -161,7 +166,6 @@ impl Prekeys {
 
     /// The public inbox key for bundle `seq`: a new one with every fourth bundle, unless two are alive already.
     fn inbox_for(&mut self, seq: u32, now_hour: u32, rng: &mut impl rand_core::CryptoRng) -> [u8; 32] {
-        self.inbox_keys.retain(|key| !is_over(key.named_hour, now_hour));
         let changes = seq % BUNDLES_PER_INBOX_KEY == 1 && self.inbox_keys.len() < INBOX_KEYS_MAX;
         if changes || self.inbox_keys.is_empty() {
             self.inbox_keys.push(InboxKey { keys: KeyPair::generate(rng), named_hour: now_hour });

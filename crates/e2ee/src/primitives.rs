@@ -4,6 +4,7 @@
 //! failures are possible at all, is decided here once.
 
 pub(crate) mod aead;
+pub(crate) mod blake3_lanes;
 pub(crate) mod bytes;
 pub(crate) mod hash;
 pub(crate) mod kem;

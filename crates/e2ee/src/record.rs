@@ -1,9 +1,11 @@
-//! The records inside a message: what the two sides say to each other. SPEC: B4, B9.6.
+//! The records inside a message: what the two sides say to each other. SPEC: B4, B8, B9.6.
 //!
-//! `type 1 | len 2 | data`, one after another; type 0 ends, the rest of the room is zero and ignored. Types 3 and 4
-//! (post-quantum ratchet) and all that are not known are skipped, so that a newer peer can be understood.
+//! `type 1 | len 2 | data`, one after another; type 0 ends, the rest of the room is zero and ignored. Types that are
+//! not known are skipped, so that a newer peer can be understood. Those of the post-quantum ratchet are between the two
+//! sessions alone: whoever calls neither writes nor reads them.
 
 use crate::primitives::bytes::Reader;
+use crate::primitives::kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES};
 
 /// Acknowledgements in one record, at most.
 pub const ACKS_MAX: usize = 60;
@@ -15,8 +17,12 @@ pub const CONTENT_HEAD_BYTES: usize = 18;
 const TYPE_END: u8 = 0;
 const TYPE_CONTENT: u8 = 1;
 const TYPE_ACKS: u8 = 2;
+const TYPE_KEM_KEY: u8 = 3;
+const TYPE_KEM_CIPHERTEXT: u8 = 4;
 const TYPE_CARD: u8 = 5;
 const ID_BYTES: usize = 16;
+/// Bytes of an epoch in a record of the post-quantum ratchet.
+const EPOCH_BYTES: usize = 4;
 const CARD_BYTES: usize = 72;
 
 /// One record.
@@ -152,25 +158,118 @@ impl Record {
     }
 }
 
+/// What the post-quantum ratchets of the two sides say to each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KemRecord<'a> {
+    /// The requester's encapsulation key. Type 3.
+    Key {
+        /// k.
+        epoch: u32,
+        /// ek_k.
+        key: &'a [u8; KEM_PUBLIC_BYTES],
+    },
+    /// The replier's answer. Type 4.
+    Ciphertext {
+        /// k.
+        epoch: u32,
+        /// ct_k.
+        ciphertext: &'a [u8; KEM_CIPHERTEXT_BYTES],
+    },
+}
+
+impl<'a> KemRecord<'a> {
+    /// Bytes of a key's record when encoded, its head included.
+    pub(crate) const KEY_BYTES: usize = RECORD_HEAD_BYTES + EPOCH_BYTES + KEM_PUBLIC_BYTES;
+    /// Bytes of a ciphertext's record when encoded, its head included.
+    pub(crate) const CIPHERTEXT_BYTES: usize = RECORD_HEAD_BYTES + EPOCH_BYTES + KEM_CIPHERTEXT_BYTES;
+
+    const fn parts(&self) -> (u8, u32, &'a [u8]) {
+        match self {
+            Self::Key { epoch, key } => (TYPE_KEM_KEY, *epoch, key.as_slice()),
+            Self::Ciphertext { epoch, ciphertext } => (TYPE_KEM_CIPHERTEXT, *epoch, ciphertext.as_slice()),
+        }
+    }
+
+    /// Bytes of the record when encoded, its head included.
+    pub(crate) const fn encoded_len(&self) -> usize {
+        match self {
+            Self::Key { .. } => Self::KEY_BYTES,
+            Self::Ciphertext { .. } => Self::CIPHERTEXT_BYTES,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let (kind, epoch, data) = self.parts();
+        let length = self.encoded_len().saturating_sub(RECORD_HEAD_BYTES);
+        out.push(kind);
+        out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend_from_slice(&epoch.to_le_bytes());
+        out.extend_from_slice(data);
+    }
+
+    /// The record of `kind` with `data`; `None` for a malformed one, and for every other kind.
+    fn read(kind: u8, data: &'a [u8]) -> Option<Self> {
+        let (epoch, data) = data.split_first_chunk()?;
+        let epoch = u32::from_le_bytes(*epoch);
+        match kind {
+            TYPE_KEM_KEY => Some(Self::Key { epoch, key: data.try_into().ok()? }),
+            TYPE_KEM_CIPHERTEXT => Some(Self::Ciphertext { epoch, ciphertext: data.try_into().ok()? }),
+            _ => None,
+        }
+    }
+}
+
+/// The records in a message's plaintext.
+pub(crate) struct Decoded<'a> {
+    /// For whoever calls.
+    pub(crate) records: Vec<Record>,
+    /// For the post-quantum ratchet.
+    pub(crate) kem: Vec<KemRecord<'a>>,
+}
+
+/// Bytes that `records` leave free of `room_bytes`, or why they cannot be put into a message.
+pub(crate) fn room_left(records: &[Record], room_bytes: usize) -> Result<usize, RecordError> {
+    let needed_bytes = records.iter().fold(0, |sum: usize, record| sum.saturating_add(record.encoded_len()));
+    let left_bytes = room_bytes.checked_sub(needed_bytes).ok_or(RecordError::NoRoom { needed_bytes, room_bytes })?;
+    records.iter().try_for_each(Record::check)?;
+    Ok(left_bytes)
+}
+
 /// Appends `records` to `out`, and zeros until `room_bytes` are filled. On an error `out` is as it was.
 pub fn encode_into(out: &mut Vec<u8>, room_bytes: usize, records: &[Record]) -> Result<(), RecordError> {
-    let needed_bytes = records.iter().fold(0, |sum: usize, record| sum.saturating_add(record.encoded_len()));
-    if needed_bytes > room_bytes {
-        return Err(RecordError::NoRoom { needed_bytes, room_bytes });
-    }
-    records.iter().try_for_each(Record::check)?;
+    encode_with(out, room_bytes, records, None).map(|_| ())
+}
+
+/// The same, with `kem` after the records if they leave it room; whether they did.
+pub(crate) fn encode_with(
+    out: &mut Vec<u8>,
+    room_bytes: usize,
+    records: &[Record],
+    kem: Option<KemRecord<'_>>,
+) -> Result<bool, RecordError> {
+    let left_bytes = room_left(records, room_bytes)?;
     let filled = out.len().saturating_add(room_bytes);
     out.reserve(room_bytes.saturating_add(crate::primitives::aead::AEAD_TAG_BYTES));
     records.iter().for_each(|record| record.write(out));
+    let kem = kem.filter(|kem| kem.encoded_len() <= left_bytes);
+    if let Some(kem) = &kem {
+        kem.write(out);
+    }
     out.resize(filled, 0);
-    Ok(())
+    Ok(kem.is_some())
 }
 
 /// The records in a message's plaintext, `None` if one is cut off or malformed. At most one record per
-/// [`RECORD_HEAD_BYTES`] of the plaintext comes out, and no more bytes than it has.
+/// [`RECORD_HEAD_BYTES`] of the plaintext comes out, and no more bytes than it has. Those of the post-quantum ratchet
+/// must be well formed, too, but are not told.
 pub fn decode(plaintext: &[u8]) -> Option<Vec<Record>> {
+    decode_all(plaintext).map(|decoded| decoded.records)
+}
+
+/// The same with the records of the post-quantum ratchet.
+pub(crate) fn decode_all(plaintext: &[u8]) -> Option<Decoded<'_>> {
     let mut reader = Reader::new(plaintext);
-    let mut records = Vec::new();
+    let mut decoded = Decoded { records: Vec::new(), kem: Vec::new() };
     while !reader.is_empty() {
         let kind = reader.u8()?;
         if kind == TYPE_END {
@@ -178,17 +277,22 @@ pub fn decode(plaintext: &[u8]) -> Option<Vec<Record>> {
         }
         let length = reader.u16()?;
         let data = reader.slice(usize::from(length))?;
-        records.extend(Record::read(kind, data)?);
+        match kind {
+            TYPE_KEM_KEY | TYPE_KEM_CIPHERTEXT => decoded.kem.push(KemRecord::read(kind, data)?),
+            _ => decoded.records.extend(Record::read(kind, data)?),
+        }
     }
-    Some(records)
+    Some(decoded)
 }
 
 /// Entry point for a fuzzer: whatever decodes must encode into the same room and decode to itself.
 #[doc(hidden)]
 pub fn fuzz_records(data: &[u8]) {
-    let Some(records) = decode(data) else { return };
+    let Some(Decoded { records, kem }) = decode_all(data) else { return };
     let mut again = Vec::new();
-    let encoded = encode_into(&mut again, data.len(), &records);
+    let encoded = encode_with(&mut again, data.len(), &records, kem.first().copied());
     assert!(encoded.is_ok(), "what was decoded fits where it came from");
-    assert!(decode(&again).as_ref() == Some(&records), "decode is the inverse of encode");
+    let decoded = decode_all(&again);
+    let is_same = decoded.is_some_and(|decoded| decoded.records == records && decoded.kem.first() == kem.first());
+    assert!(is_same, "decode is the inverse of encode");
 }

@@ -1,5 +1,5 @@
 //! A session: the double ratchet between two devices, with header keys that also derive one-use tags.
-//! SPEC: B4, B5, B8 (fields), B10, B11.
+//! SPEC: B4, B5, B8, B10, B11.
 //!
 //! The shape is the double ratchet with header encryption. What is special: a message's tag is derived from its
 //! chain's header key and its number, so that one look-up finds the session, the chain and the number of one's own
@@ -11,6 +11,7 @@
 pub(crate) mod chain;
 mod choice;
 mod open;
+pub(crate) mod post_quantum;
 mod skipped;
 mod tags;
 
@@ -21,19 +22,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::handshake::{Head, Roots, seal_outer};
 use crate::identity::DevicePublic;
-use crate::prekey::Bundle;
+use crate::prekey::{Bundle, FIRST_CONTACT_HOURS};
 use crate::primitives::secret::Secret;
 use crate::primitives::x25519::{PublicKey, generate_and_agree};
-use crate::record::{Record, RecordError};
+use crate::record::{self, Record, RecordError};
 use crate::seal::{Class, Ephemeral, HeadPrefix, Sealed, ad0};
 
 use chain::{Header, ReceivingChain, SendingChain};
+use post_quantum::PostQuantum;
 use skipped::SkippedKeys;
 use tags::Windows;
 
 pub use chain::fuzz_header;
 pub use choice::{RECOVERY_AFTER_S, RECOVERY_INTERVAL_S, Rank, RecoverySigns, recovery_due};
 pub use open::Opened;
+pub use post_quantum::{CROWDED_OUT_MAX, CROWDED_OUT_MS, EPOCH_MESSAGES, EPOCH_MS};
 pub use skipped::{SKIPPED_LIFETIME_S, SKIPPED_MAX, SkippedKey};
 pub use tags::{Position, TagIndex, WINDOW};
 
@@ -102,6 +105,8 @@ struct FirstContact {
     head: Head,
     /// INB of the bundle.
     inbox: [u8; 32],
+    /// Creation of the bundle.
+    bundle_created_hour: u32,
 }
 
 /// One ratchet between this device and a peer's. Encoded by serde without its skipped keys, which are records of
@@ -133,8 +138,7 @@ pub struct Session {
     next_receiving_header: Secret<32>,
     /// Receiving chains begun.
     chains_received: u32,
-    /// The last post-quantum epoch mixed in (B8): always 0 until that ratchet comes.
-    post_quantum_epoch: u32,
+    post_quantum: PostQuantum,
     first_contact: Option<FirstContact>,
     created_unix_ms: u64,
     last_received_unix_ms: u64,
@@ -178,8 +182,8 @@ impl Session {
             receiving: None,
             next_receiving_header: responder_header,
             chains_received: 0,
-            post_quantum_epoch: 0,
-            first_contact: Some(FirstContact { head, inbox: bundle.inbox }),
+            post_quantum: PostQuantum::new(Role::Initiator, now_unix_ms),
+            first_contact: Some(FirstContact { head, inbox: bundle.inbox, bundle_created_hour: bundle.created_hour }),
             created_unix_ms: now_unix_ms,
             last_received_unix_ms: now_unix_ms,
             skipped: SkippedKeys::default(),
@@ -205,7 +209,7 @@ impl Session {
             receiving: None,
             next_receiving_header: initiator_header,
             chains_received: 0,
-            post_quantum_epoch: 0,
+            post_quantum: PostQuantum::new(Role::Responder, now_unix_ms),
             first_contact: None,
             created_unix_ms: now_unix_ms,
             last_received_unix_ms: now_unix_ms,
@@ -260,6 +264,17 @@ impl Session {
         self.first_contact.is_some()
     }
 
+    /// The hour from which on this session's handshake must not be repeated, because the peer may have erased the
+    /// bundle that it names before it is opened; `None` when there is nothing to repeat.
+    pub fn handshake_ends_hour(&self) -> Option<u32> {
+        Some(self.first_contact.as_ref()?.bundle_created_hour.saturating_add(FIRST_CONTACT_HOURS))
+    }
+
+    /// Whether the handshake that is repeated until the first reply names the one-time key of an invite.
+    pub fn names_one_time_key(&self) -> bool {
+        self.first_contact.as_ref().is_some_and(|first_contact| first_contact.head.one_time_id != 0)
+    }
+
     /// Whether a message can be sealed now.
     pub fn can_send(&self) -> bool {
         self.needs_step() || self.sending.as_ref().is_some_and(|chain| self.has_room(chain))
@@ -281,21 +296,49 @@ impl Session {
         }
     }
 
-    /// Seals `records` as an ordinary message. Draws 32 bytes if it begins a new chain.
+    /// The last post-quantum epoch mixed in here; 0 before the first.
+    pub const fn post_quantum_epoch(&self) -> u32 {
+        self.post_quantum.epoch()
+    }
+
+    /// Bytes that the post-quantum ratchet would use in the next ordinary message beside the records of whoever calls.
+    /// It takes no more than they leave; without so many it waits for a message that has them.
+    pub const fn post_quantum_bytes(&self, now_unix_ms: u64) -> usize {
+        self.post_quantum.record_bytes(now_unix_ms)
+    }
+
+    /// Whether the post-quantum ratchet has found no room for so long ([`CROWDED_OUT_MAX`], [`CROWDED_OUT_MS`]) that a
+    /// message without records should be sealed for it alone.
+    pub const fn post_quantum_overdue(&self, now_unix_ms: u64) -> bool {
+        self.first_contact.is_none() && self.post_quantum.is_overdue(now_unix_ms)
+    }
+
+    /// Seals `records` as an ordinary message, and beside them what the post-quantum ratchet has to say, if they leave
+    /// it room. Draws 32 bytes if it begins a new chain; then 64 if that ratchet asks for an epoch, 32 if it answers.
     pub fn seal(
         &mut self,
         class: Class,
         prefix: &HeadPrefix,
         records: &[Record],
         ephemeral: &Ephemeral,
+        now_unix_ms: u64,
         rng: &mut impl rand_core::CryptoRng,
     ) -> Result<SealedMessage, SealError> {
-        let begun = self.begin_chain(rng)?;
+        record::room_left(records, class.room_bytes())?;
+        let begun = self.begin_chain(self.post_quantum.to_send(), rng)?;
+        self.sendable(begun.as_ref())?;
+        // Nothing fails from here on, so the session may change.
+        if let Some(epoch) = begun.as_ref().map(|begun| begun.chain.header.epoch).filter(|epoch| *epoch != 0) {
+            self.post_quantum.mixed(epoch, now_unix_ms);
+        }
+        self.post_quantum.prepare(&self.session_salt, now_unix_ms, rng);
         let chain = self.sendable(begun.as_ref())?;
         let tag = chain.tag();
         let ad0 = ad0(prefix, &tag, ephemeral.public_raw());
         let mut body = Vec::with_capacity(class.body_bytes());
-        chain::seal_message(chain, &self.session_salt, &ad0, records, class.room_bytes(), &mut body)?;
+        let records = (records, self.post_quantum.record());
+        let rides = chain::seal_message(chain, &self.session_salt, &ad0, records, class.room_bytes(), &mut body)?;
+        self.post_quantum.sealed(rides.then_some(now_unix_ms));
         let (chain, number) = self.advance_sending(begun);
         Ok(SealedMessage { sealed: Sealed { tag, ephemeral: *ephemeral.public_raw(), body }, chain, number })
     }
@@ -309,24 +352,27 @@ impl Session {
         ephemeral: &Ephemeral,
         rng: &mut impl rand_core::CryptoRng,
     ) -> Result<SealedMessage, SealError> {
-        let FirstContact { head, inbox } = self.first_contact.as_ref().ok_or(SealError::NotFirstContact)?;
+        let FirstContact { head, inbox, .. } = self.first_contact.as_ref().ok_or(SealError::NotFirstContact)?;
         let outer = seal_outer(prefix, inbox, ephemeral).ok_or(SealError::UnusableKey)?;
-        let begun = self.begin_chain(rng)?;
+        // Nothing was answered yet, so there is no post-quantum epoch to mix in; nor has its record room here.
+        let begun = self.begin_chain(None, rng)?;
         let chain = self.sendable(begun.as_ref())?;
         let head = head.encode(chain.next_number);
         let mut plaintext = Vec::with_capacity(Class::Small.body_bytes());
         plaintext.extend_from_slice(&head);
         let associated_data = [outer.ad0.as_slice(), &head].concat();
         let room_bytes = FIRST_CONTACT_ROOM_BYTES;
+        let records = (records, None);
         chain::seal_message(chain, &self.session_salt, &associated_data, records, room_bytes, &mut plaintext)?;
         let tag = outer.tag;
         let body = outer.finish(plaintext);
+        self.post_quantum.sealed(None);
         let (chain, number) = self.advance_sending(begun);
         Ok(SealedMessage { sealed: Sealed { tag, ephemeral: *ephemeral.public_raw(), body }, chain, number })
     }
 
     /// need_step of B3.
-    const fn needs_step(&self) -> bool {
+    pub(crate) const fn needs_step(&self) -> bool {
         self.own_dh.is_none()
     }
 
@@ -336,18 +382,21 @@ impl Session {
         chain.next_number < first_unacknowledged.saturating_add(UNACKNOWLEDGED_MAX)
     }
 
-    /// The sending step of B4, made only when a message needs it, and kept only when that message is sealed.
-    fn begin_chain(&self, rng: &mut impl rand_core::CryptoRng) -> Result<Option<Begun>, SealError> {
+    /// The sending step of B4, made only when a message needs it, and kept only when that message is sealed. `mixing`:
+    /// the post-quantum epoch that is ready, and its secret.
+    fn begin_chain(
+        &self,
+        mixing: Option<(u32, &Secret<32>)>,
+        rng: &mut impl rand_core::CryptoRng,
+    ) -> Result<Option<Begun>, SealError> {
         if !self.needs_step() {
             return Ok(None);
         }
         let (own, shared) = generate_and_agree(rng, &self.peer_dh).ok_or(SealError::UnusableKey)?;
-        let step = chain::step(&self.root, &shared, 0, None);
-        let header = Header {
-            dh: *own.public(),
-            previous_length: self.sending.as_ref().map_or(0, |chain| chain.next_number),
-            epoch: 0,
-        };
+        let epoch = mixing.map_or(0, |(epoch, _)| epoch);
+        let step = chain::step(&self.root, &shared, epoch, mixing.map(|(_, secret)| secret));
+        let previous_length = self.sending.as_ref().map_or(0, |chain| chain.next_number);
+        let header = Header { dh: *own.public(), previous_length, epoch };
         let chain = SendingChain {
             header_key: self.next_sending_header.clone(),
             chain_key: step.chain_key,

@@ -19,7 +19,9 @@ use crate::job::Job;
 use crate::messenger::Messenger;
 use crate::sync_plan::{FIRST_SYNC_DELAY_MS, SYNC_DEADLINE_MS, SyncPlan};
 use crate::timers::Timer;
-use crate::turn::{GossipToken, JobId, LinkId, Now, Output, PushTicket, Refusal, RequestId, SyncStats, Verdict};
+use crate::turn::{
+    GossipToken, JobId, LinkId, Now, Output, PushTicket, Refusal, RequestId, SyncBroken, SyncStats, Verdict,
+};
 
 /// Pushed envelopes in admission and in their hop delay together, and publications not yet answered.
 const PUBLISHING_MAX: usize = 1_024;
@@ -34,6 +36,10 @@ const QUOTAS_KEPT_MAX: usize = 256;
 /// Links that are held at a time; the network layer holds far fewer.
 const LINKS_MAX: usize = 256;
 
+/// How long a neighbour that left a push unanswered is asked after the others. Longer than a dead connection takes to be
+/// found out, so that its end costs a sender one time-out and not one for every few messages.
+const SILENT_MS: u64 = 60_000;
+
 /// How long a failure of the pool is shown: longer than the longest time between two attempts, so that the warning
 /// stands until one succeeded.
 const POOL_FAILURE_SHOWN_MS: u64 = 120_000;
@@ -47,6 +53,8 @@ pub(crate) struct Link {
     quota: PushQuota,
     /// What we may still push to it: more would only be refused.
     outgoing: PushQuota,
+    /// It left a push without an answer: until this time of the monotonic clock others are asked before it.
+    silent_until_ms: u64,
 }
 
 impl Link {
@@ -59,6 +67,16 @@ impl Link {
     pub(crate) fn count_push(&mut self, monotonic_ms: u64) {
         // Asked before; should it be used up all the same, the neighbour refuses.
         let _ = self.outgoing.take(Class::Small, monotonic_ms);
+    }
+
+    /// It answered a push, or let it time out.
+    pub(crate) fn note_answer(&mut self, answered: bool, monotonic_ms: u64) {
+        self.silent_until_ms = if answered { 0 } else { monotonic_ms + SILENT_MS };
+    }
+
+    /// Whether it left a push without an answer of late.
+    pub(crate) fn is_silent(&self, monotonic_ms: u64) -> bool {
+        monotonic_ms < self.silent_until_ms
     }
 }
 
@@ -305,7 +323,7 @@ impl<P: EnvelopePool> Messenger<P> {
         let held = self.carrier.links.remove(&link).map(|held| (held.quota, held.outgoing));
         let known = held.or_else(|| self.carrier.quotas.remove(&link));
         let (quota, outgoing) = known.unwrap_or_else(|| (full(), full()));
-        self.carrier.links.insert(link, Link { onion_key, quota, outgoing });
+        self.carrier.links.insert(link, Link { onion_key, quota, outgoing, silent_until_ms: 0 });
         self.carrier.plan.link_up(link, now);
         self.set_timer_in(Timer::FirstSync(link), FIRST_SYNC_DELAY_MS);
         let interval_ms = u64::from(self.parameters.sync_interval_ms);
@@ -347,16 +365,20 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn on_sync_ended(
         &mut self,
         link: LinkId,
+        window: EpochRange,
         held: &[EnvelopeId],
-        result: Result<SyncStats, Option<Fault>>,
+        result: Result<SyncStats, SyncBroken>,
         rng: &mut impl CryptoRng,
     ) {
         self.timers.cancel(Timer::SyncDeadline(link));
-        self.carrier.plan.ended(link, result.is_ok());
+        match result {
+            Err(SyncBroken::Busy) => self.carrier.plan.busy(link, window, self.now.monotonic_ms),
+            _ => self.carrier.plan.ended(link, result.is_ok()),
+        }
         if self.carrier.links.contains_key(&link) {
             held.iter().take(WATCHED_IDS_MAX).for_each(|id| self.own_held(id, link));
         }
-        if let Err(Some(fault)) = result {
+        if let Err(SyncBroken::Fault(fault)) = result {
             self.penalize(link, fault);
         }
         if result.is_ok() {

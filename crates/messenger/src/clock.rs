@@ -2,6 +2,9 @@
 //!
 //! Gossip takes one hour's epoch either way, so a clock that is off by more than 45 minutes has its
 //! envelopes refused everywhere: sends are held until it is set. SPEC: product 2.1, "clock off".
+//!
+//! And nothing is erased by a clock that has jumped: a computer that starts with a clock 60 days ahead would
+//! else forget, before the first neighbour can object, all mail that it keeps and the keys to what is under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +18,15 @@ const CLOCK_SAMPLES_MIN: usize = 3;
 const CLOCK_WARN_MS: u64 = 120_000;
 /// Beyond this sends are held.
 const CLOCK_HOLD_MS: u64 = 2_700_000;
+
+/// How far the wall clock may be from where it was last known to be right, plus what the monotonic clock counted
+/// since, and still be believed. More is a long absence, a long sleep, or a mistake.
+const JUMP_MAX_MS: u64 = 24 * 3_600_000;
+/// How long a clock that jumped has to run, contradicted by no neighbour, until it is believed without
+/// [`CLOCK_SAMPLES_MIN`] of them that agree: a computer without a network must not keep old keys for ever.
+const DOUBT_MS: u64 = 3_600_000;
+/// By how much the time noted in the vault lags behind.
+const NOTED_EVERY_MS: u64 = 3_600_000;
 
 #[derive(Debug, Clone, Copy)]
 struct Sample {
@@ -94,9 +106,113 @@ impl PeerClocks {
     }
 }
 
+/// The last time that is known to be right, by which a jump of the wall clock is noticed.
+#[derive(Debug)]
+pub(crate) struct KnownTime {
+    unix_ms: u64,
+    /// The monotonic clock at that time.
+    monotonic_ms: u64,
+    /// What the vault knows of it.
+    stored_unix_ms: u64,
+    /// The clock that is in doubt, as wall minus monotonic time, and since when it runs uncontradicted.
+    doubt: Option<(i64, u64)>,
+}
+
+impl KnownTime {
+    /// Nothing is known: `now` is as good as any.
+    pub(crate) fn new(now: Now) -> Self {
+        Self { unix_ms: now.unix_ms, monotonic_ms: now.monotonic_ms, stored_unix_ms: 0, doubt: None }
+    }
+
+    /// It was `unix_ms` at least when the vault was last written.
+    pub(crate) fn restored(unix_ms: u64, now: Now) -> Self {
+        Self { unix_ms, monotonic_ms: now.monotonic_ms, stored_unix_ms: unix_ms, doubt: None }
+    }
+
+    /// Whether the wall clock is to be believed, with the `median` of the neighbours' clocks
+    /// ([`PeerClocks::median`]); if so, it is what is known from now on.
+    pub(crate) fn judge(&mut self, median: Option<(i64, u32)>, now: Now) -> bool {
+        let sure = self.is_sure(median, now);
+        if sure {
+            (self.unix_ms, self.monotonic_ms, self.doubt) = (now.unix_ms, now.monotonic_ms, None);
+        }
+        sure
+    }
+
+    fn is_sure(&mut self, median: Option<(i64, u32)>, now: Now) -> bool {
+        let many = median.is_some_and(|(_, count)| count as usize >= CLOCK_SAMPLES_MIN);
+        let contradicted = median.is_some_and(|(offset_ms, _)| offset_ms.unsigned_abs() > CLOCK_HOLD_MS);
+        if contradicted && many {
+            self.doubt = None;
+            return false;
+        }
+        let expected_ms = self.unix_ms.saturating_add(now.monotonic_ms.saturating_sub(self.monotonic_ms));
+        if now.unix_ms.abs_diff(expected_ms) <= JUMP_MAX_MS || many {
+            return true;
+        }
+        // A single neighbour is not believed against a clock that did not jump; against one that did it is.
+        let base_ms = own_base_ms(now);
+        let same = |doubted: i64| doubted.abs_diff(base_ms) <= CLOCK_WARN_MS;
+        match self.doubt.filter(|&(doubted, _)| !contradicted && same(doubted)) {
+            Some((_, since_ms)) => now.monotonic_ms.saturating_sub(since_ms) >= DOUBT_MS,
+            None => {
+                self.doubt = (!contradicted).then_some((base_ms, now.monotonic_ms));
+                false
+            }
+        }
+    }
+
+    /// Whether the vault should be told; what is known counts as told then.
+    pub(crate) fn wants_note(&mut self) -> bool {
+        let wants = self.unix_ms.abs_diff(self.stored_unix_ms) >= NOTED_EVERY_MS;
+        if wants {
+            self.stored_unix_ms = self.unix_ms;
+        }
+        wants
+    }
+
+    /// What the vault knows.
+    pub(crate) fn stored_unix_ms(&self) -> u64 {
+        self.stored_unix_ms
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAY_MS: u64 = 24 * 3_600_000;
+
+    #[test]
+    fn a_clock_that_jumped_is_believed_when_three_agree_or_nobody_objects_for_an_hour() {
+        let noted = at(1_000_000_000_000);
+        let ahead = |monotonic_ms| Now { unix_ms: noted.unix_ms + 60 * DAY_MS + monotonic_ms, monotonic_ms };
+        let mut known = KnownTime::restored(noted.unix_ms, ahead(0));
+        assert!(!known.judge(None, ahead(0)) && !known.judge(Some((0, 2)), ahead(DOUBT_MS - 1)));
+        assert!(known.judge(None, ahead(DOUBT_MS)), "nobody objected");
+        let mut known = KnownTime::restored(noted.unix_ms, ahead(0));
+        assert!(known.judge(Some((-1_000, 3)), ahead(1)));
+        let mut known = KnownTime::restored(noted.unix_ms, ahead(0));
+        let objection = Some((-60 * DAY_MS as i64, 1));
+        for hours in 0..100 {
+            assert!(!known.judge(objection, ahead(hours * DOUBT_MS)));
+        }
+        assert!(!known.judge(None, ahead(101 * DOUBT_MS)), "the hour begins when nobody objects any more");
+        let right = Now { unix_ms: noted.unix_ms + 105 * DOUBT_MS, monotonic_ms: 105 * DOUBT_MS };
+        assert!(known.judge(Some((0, 1)), right), "it was put right");
+    }
+
+    #[test]
+    fn a_clock_that_runs_on_is_believed_unless_three_object() {
+        let mut now = at(1_000_000_000_000);
+        let mut known = KnownTime::new(now);
+        for _ in 0..60 {
+            now = Now { unix_ms: now.unix_ms + DAY_MS, monotonic_ms: now.monotonic_ms + DAY_MS };
+            assert!(known.judge(Some((i64::MAX, 1)), now), "one liar");
+        }
+        assert!(known.wants_note() && !known.wants_note());
+        assert!(!known.judge(Some((-3 * 3_600_000, 3)), now));
+    }
 
     fn at(unix_ms: u64) -> Now {
         Now { unix_ms, monotonic_ms: 1_000 }

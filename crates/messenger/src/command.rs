@@ -9,7 +9,7 @@ use starling_e2ee::seal;
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::Class;
 
-use crate::contact::check_name;
+use crate::contact::{Contact, check_name};
 use crate::content::{REPLY_BYTES, TEXT_OVERHEAD_BYTES};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, OwnText};
@@ -103,17 +103,20 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::CreateInvite { label, expires_s, peers } => self.create_invite(label, expires_s, peers, rng),
             Command::Invites => Ok(Reply::Invites(self.invite_views())),
             Command::RevokeInvite(number) => self.revoke_invite(number),
-            Command::AddContact { invite, name } => self.add_contact(&invite, name, rng),
+            Command::AddContact { invite, name, replace } => self.add_contact(&invite, name, replace, rng),
             Command::Contacts => Ok(Reply::Contacts(self.contact_views())),
             Command::RenameContact { contact, name } => self.rename_contact(contact, &name),
             Command::RemoveContact(contact) => self.remove_contact(contact),
             Command::SetBlocked { contact, blocked } => self.set_blocked(contact, blocked, rng),
+            Command::SetVerified { contact, verified } => self.set_verified(contact, verified),
+            Command::TrustList { contact, choice } => self.trust_list(contact, choice, rng),
             Command::Requests => Ok(Reply::Requests(self.request_views())),
             Command::AnswerRequest { request, accept: true, name } => self.accept_request(request, name, rng),
             Command::AnswerRequest { request, accept: false, .. } => self.refuse_request(request),
             Command::Send { contact, text, reply_to, client_id } => {
                 self.send(Draft { contact, text, reply_to, client_id })
             }
+            Command::Export => Ok(Reply::Export(Box::new(self.export()))),
             Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
         }
     }
@@ -137,9 +140,16 @@ impl<P: EnvelopePool> Messenger<P> {
             clock_offset_ms: self.clocks.median(self.parameters.scope, self.now),
             clock_holds_sends: self.clocks.holds(),
             requests: u32::try_from(self.invitations.requests.len()).unwrap_or(u32::MAX),
+            forked: self.names_of(|contact| contact.is_forked() && !contact.blocked),
+            marks_lost: self.names_of(|contact| contact.mark_lost),
             recovered: self.recovered,
+            replaced: self.replaced,
             at_unix_ms: self.now.unix_ms,
         }
+    }
+
+    fn names_of(&self, wanted: impl Fn(&Contact) -> bool) -> Vec<String> {
+        self.contacts.iter().filter(|contact| wanted(contact)).map(|contact| contact.name.clone()).collect()
     }
 
     fn stored_envelopes(&self) -> (u64, u64) {

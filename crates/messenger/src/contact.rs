@@ -8,6 +8,8 @@ use starling_e2ee::identity::{DevicePublic, ListHead};
 use starling_e2ee::prekey::{Bundle, Pinned};
 use starling_wire::limits::NAME_BYTES_MAX;
 
+use crate::backup::contents as backup;
+use crate::trust::OtherList;
 use crate::turn::{CommandError, ContactNumber};
 use crate::view::{ContactState, ContactView};
 
@@ -80,6 +82,20 @@ pub(crate) struct Contact {
     pub(crate) handshake_unix_ms: Option<u64>,
     /// Ready was announced.
     pub(crate) announced: bool,
+    /// When the person last found that the account key is theirs, ms since 1970.
+    pub(crate) verified_unix_ms: Option<u64>,
+    /// An account of theirs that was verified has been replaced, and the person has not looked at the new one.
+    pub(crate) mark_lost: bool,
+    /// When a later device list of theirs came, ms since 1970.
+    pub(crate) devices_changed_unix_ms: Option<u64>,
+    /// Another device list of the pinned version, while the person has not decided between the two.
+    pub(crate) other_list: Option<Box<OtherList>>,
+    /// The list against which the person decided last: it raises no second alarm.
+    pub(crate) settled_list: Option<ListHead>,
+    /// Places in the conversation that texts of earlier accounts took.
+    pub(crate) sequence_base: u64,
+    /// One more than the highest place that a text of theirs has taken.
+    pub(crate) sequences_used: u64,
 }
 
 impl Contact {
@@ -103,6 +119,82 @@ impl Contact {
             next_sequence: 0,
             handshake_unix_ms: None,
             announced: false,
+            verified_unix_ms: None,
+            mark_lost: false,
+            devices_changed_unix_ms: None,
+            other_list: None,
+            settled_list: None,
+            sequence_base: 0,
+            sequences_used: 0,
+        }
+    }
+
+    /// As it stands in a backup: without what belongs to this device's sessions with theirs.
+    pub(crate) fn to_backup(&self) -> backup::Contact {
+        backup::Contact {
+            number: self.number,
+            name: self.name.clone(),
+            unnamed: self.unnamed,
+            account: self.account,
+            added_unix_ms: self.added_unix_ms,
+            last_heard_unix_ms: self.last_heard_unix_ms,
+            last_activity_unix_ms: self.last_activity_unix_ms,
+            blocked: self.blocked,
+            address: self.address,
+            shard: self.shard,
+            pinned: self.pinned.map(Into::into),
+            next_sequence: self.next_sequence,
+        }
+    }
+
+    /// What else of it is in a backup, if there is any.
+    pub(crate) fn to_backup_trust(&self) -> Option<backup::Trust> {
+        let trust = backup::Trust {
+            contact: self.number,
+            verified_unix_ms: self.verified_unix_ms,
+            mark_lost: self.mark_lost,
+            devices_changed_unix_ms: self.devices_changed_unix_ms,
+            settled_list: self.settled_list.map(|list| (list.version, list.head)),
+            sequence_base: self.sequence_base,
+            sequences_used: self.sequences_used,
+        };
+        let none = backup::Trust {
+            contact: self.number,
+            verified_unix_ms: None,
+            mark_lost: false,
+            devices_changed_unix_ms: None,
+            settled_list: None,
+            sequence_base: 0,
+            sequences_used: 0,
+        };
+        (trust != none).then_some(trust)
+    }
+
+    /// Of a backup, on a new device: nothing was said to them yet, and texts are counted on
+    /// from `count_from`. The key of their invite may be spent since the backup was made, and naming a spent one would not
+    /// be heard. A device list that was one of two is found again with the bundle that brought it.
+    pub(crate) fn from_backup(contact: backup::Contact, trust: Option<backup::Trust>, count_from: u64) -> Self {
+        let backup::Contact { number, name, account, added_unix_ms, .. } = contact;
+        let known = Self {
+            unnamed: contact.unnamed,
+            last_heard_unix_ms: contact.last_heard_unix_ms,
+            last_activity_unix_ms: contact.last_activity_unix_ms,
+            blocked: contact.blocked,
+            address: contact.address,
+            shard: contact.shard,
+            pinned: contact.pinned.map(Into::into),
+            next_sequence: contact.next_sequence.max(count_from),
+            ..Self::new(number, name, account, added_unix_ms)
+        };
+        let Some(trust) = trust else { return known };
+        Self {
+            verified_unix_ms: trust.verified_unix_ms,
+            mark_lost: trust.mark_lost,
+            devices_changed_unix_ms: trust.devices_changed_unix_ms,
+            settled_list: trust.settled_list.map(|(version, head)| ListHead { version, head }),
+            sequence_base: trust.sequence_base,
+            sequences_used: trust.sequences_used,
+            ..known
         }
     }
 
@@ -115,10 +207,11 @@ impl Contact {
 
     /// What people see; `sendable` is whether messages can be sealed.
     pub(crate) fn view(&self, sendable: bool) -> ContactView {
-        let state = match (self.blocked, sendable) {
-            (true, _) => ContactState::Blocked,
-            (false, true) => ContactState::Ready,
-            (false, false) => ContactState::WaitingForKeys,
+        let state = match sendable {
+            _ if self.blocked => ContactState::Blocked,
+            _ if self.is_forked() => ContactState::Forked,
+            true => ContactState::Ready,
+            false => ContactState::WaitingForKeys,
         };
         ContactView {
             number: self.number,
@@ -128,6 +221,9 @@ impl Contact {
             added_unix_ms: self.added_unix_ms,
             last_heard_unix_ms: self.last_heard_unix_ms,
             last_activity_unix_ms: self.last_activity_unix_ms,
+            verified_unix_ms: self.verified_unix_ms,
+            mark_lost: self.mark_lost,
+            devices_changed_unix_ms: self.devices_changed_unix_ms,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What goes into one envelope: a message, and beside it whatever finds room. SPEC: B5, B9.6.
 //!
 //! Hello and card ride in every message until the peer's first acknowledgement; acknowledgements that are due,
-//! and then the newest again, fill what is left. An envelope is always full-sized, so none of it costs.
+//! and then the newest again, fill what is left, but for what the post-quantum ratchet would use of it. An envelope is
+//! always full-sized, so none of it costs.
 
 use starling_e2ee::record::{ACKS_MAX, RECORD_HEAD_BYTES, Record};
 use starling_e2ee::seal::Class;
@@ -11,6 +12,7 @@ use starling_relay::pool::EnvelopePool;
 use crate::content::{Hello, Text};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
+use crate::sessions::Slot;
 use crate::stored::Dirty;
 use crate::turn::ContactNumber;
 use crate::view::MessageBody;
@@ -30,18 +32,22 @@ fn add(record: Record, left: &mut usize, records: &mut Vec<Record>) {
 
 impl<P: EnvelopePool> Messenger<P> {
     /// The records of an outbox item's envelope; `first` when it is a first contact, which has less room.
-    pub(crate) fn item_records(&mut self, number: u64, first: bool) -> Vec<Record> {
+    pub(crate) fn item_records(&mut self, number: u64, slot: Slot, first: bool) -> Vec<Record> {
         let Some(item) = self.outbox.get(number) else { return Vec::new() };
         let contact = item.contact;
         let mut records = self.own_records(item);
-        let room = if first { FIRST_CONTACT_ROOM_BYTES } else { Class::Small.room_bytes() };
-        self.add_company(contact, Some(number), room, &mut records);
+        let (room, kept) = match first {
+            true => (FIRST_CONTACT_ROOM_BYTES, 0),
+            false => (Class::Small.room_bytes(), self.post_quantum_bytes(slot)),
+        };
+        self.add_company(contact, Some(number), (room, kept), &mut records);
         records
     }
 
     /// What an item is about.
     fn own_records(&self, item: &Item) -> Vec<Record> {
         let bytes = match &item.load {
+            Load::PostQuantum => return Vec::new(),
             Load::Acks(ids) => return ids.chunks(ACKS_MAX).map(|ids| Record::Acks(ids.to_vec())).collect(),
             Load::Greeting => self.hello(),
             Load::Text(own) => {
@@ -57,17 +63,28 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     /// The records of an envelope of acknowledgements alone.
-    pub(crate) fn receipts_records(&mut self, contact: ContactNumber) -> Vec<Record> {
-        let mut records = Vec::new();
-        self.add_company(contact, None, Class::Small.room_bytes(), &mut records);
+    pub(crate) fn receipts_records(&mut self, contact: ContactNumber, slot: Slot) -> Vec<Record> {
+        let (mut records, kept) = (Vec::new(), self.post_quantum_bytes(slot));
+        self.add_company(contact, None, (Class::Small.room_bytes(), kept), &mut records);
         records
+    }
+
+    fn post_quantum_bytes(&self, slot: Slot) -> usize {
+        self.sessions.get(slot).map_or(0, |entry| entry.session.post_quantum_bytes(self.now.unix_ms))
     }
 
     fn hello(&self) -> Vec<u8> {
         Hello { name: self.profile.name.clone() }.encode()
     }
 
-    fn add_company(&mut self, contact: ContactNumber, number: Option<u64>, room: usize, records: &mut Vec<Record>) {
+    /// Fills `room` bytes; what is said again leaves `kept` of them free, if so many are.
+    fn add_company(
+        &mut self,
+        contact: ContactNumber,
+        number: Option<u64>,
+        (room, kept): (usize, usize),
+        records: &mut Vec<Record>,
+    ) {
         let mut left = room.saturating_sub(records.iter().map(Record::encoded_len).sum());
         if self.contacts.get(contact).is_some_and(|contact| !contact.greeted) {
             let greeting = self.outbox.greeting_of(contact).filter(|item| Some(item.number) != number);
@@ -79,12 +96,15 @@ impl<P: EnvelopePool> Messenger<P> {
             let card = Record::Card { shard, addr, list_version: list.version, list_head: list.head };
             add(card, &mut left, records);
         }
+        let ids_within = |bytes: usize| bytes.saturating_sub(RECORD_HEAD_BYTES) / ID_BYTES;
         for round in 0..ACK_RECORDS_MAX {
-            let room = left.saturating_sub(RECORD_HEAD_BYTES) / ID_BYTES;
-            if round > 0 && self.receipts.due(contact) == 0 {
+            let due = self.receipts.due(contact);
+            if round > 0 && due == 0 {
                 break;
             }
-            let ids = self.receipts.take(contact, room.min(ACKS_MAX), self.now.unix_ms);
+            let spare = ids_within(left.checked_sub(kept).unwrap_or(left));
+            let room = ids_within(left).min(due).max(spare).min(ACKS_MAX);
+            let ids = self.receipts.take(contact, room, self.now.unix_ms);
             if ids.is_empty() {
                 break;
             }

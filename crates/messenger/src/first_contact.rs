@@ -2,10 +2,10 @@
 //! SPEC: B5, B7, B11 steps 7 to 9.
 
 use rand_core::CryptoRng;
-use starling_e2ee::handshake::{Accepted, OuterFirstContact, accept, generation_allowed};
-use starling_e2ee::identity::{DevicePublic, ListOrder};
+use starling_e2ee::handshake::{AcceptError, Accepted, OuterFirstContact, accept, generation_allowed};
+use starling_e2ee::identity::DevicePublic;
 use starling_relay::pool::EnvelopePool;
-use starling_wire::envelope::Tag;
+use starling_wire::envelope::{Epoch, Tag};
 
 use crate::contact::{CONTACTS_MAX, Contact, PinnedDevice};
 use crate::generation::GenerationRecord;
@@ -58,8 +58,20 @@ impl<P: EnvelopePool> Messenger<P> {
         let list = contact.and_then(|contact| self.contacts.get(contact)?.pinned).map(|pinned| pinned.list);
         let network = &self.network.0;
         let result = accept(&self.identity, &self.prekeys, key, outer, list.as_ref(), network, self.now.unix_ms);
-        // Not said why: the writer learns nothing, and nobody who forwarded it is to blame.
-        let Ok(accepted) = result else { return };
+        let accepted = match (result, contact) {
+            (Ok(accepted), _) => accepted,
+            (Err(AcceptError::ForkedList(fork)), Some(contact)) => {
+                self.raise_fork(contact, PinnedDevice { device: fork.device, list: fork.list }, None);
+                return;
+            }
+            // Not said why: the writer learns nothing, and nobody who forwarded it is to blame.
+            (Err(_), _) => return,
+        };
+        let contact = contact.and_then(|contact| self.contacts.get(contact));
+        if contact.is_some_and(|contact| contact.is_undecided_about(&accepted.list)) {
+            // They try again, and are heard once the person has decided.
+            return;
+        }
         self.take_accepted(outer, accepted, number, owner, rng);
     }
 
@@ -72,6 +84,9 @@ impl<P: EnvelopePool> Messenger<P> {
     ) {
         let unix_ms = self.now.unix_ms;
         let Some(slot) = self.sessions.by_id(session) else { return };
+        if self.is_of_replaced_device(slot, Epoch(outer.epoch_hour())) {
+            return;
+        }
         let Some(entry) = self.sessions.get_mut(slot).filter(|entry| entry.is_watched()) else { return };
         if let Ok(opened) = entry.session.open_repeated(outer, unix_ms) {
             self.take_opened(slot, opened, rng);
@@ -87,7 +102,7 @@ impl<P: EnvelopePool> Messenger<P> {
             return false;
         }
         let sessions_max = if stranger { SESSIONS_PER_REQUEST_MAX } else { SESSIONS_PER_OWNER_MAX };
-        let highest = self.highest_generation(owner, outer.device());
+        let highest = self.highest_known(owner, &outer.device().account);
         let sessions = owner.map_or(0, |owner| self.sessions.count(owner));
         generation_allowed(highest, outer.generation())
             && sessions < sessions_max
@@ -111,10 +126,17 @@ impl<P: EnvelopePool> Messenger<P> {
         self.make_room_for_digest();
         self.first_contacts.insert(record.digest, record);
         self.mark(Dirty::FirstContact(record.digest));
-        let before = self.sessions.highest_generation(owner, outer.device());
+        let unread = self.may_be_unread_by(owner, outer);
         let slot = self.sessions.insert(session, owner);
         self.mark(Dirty::Session(id));
         skipped_added.iter().for_each(|key| self.write_skipped(key));
+        if let Owner::Contact(contact) = owner
+            && unread
+            && self.sessions.best(owner, outer.device()) == Some(slot)
+        {
+            // To a blocked one nothing is sealed: it waits for the end of that.
+            self.seal_open_again(contact);
+        }
         if self.is_blocked(owner) {
             // Not heard, as on any session of theirs: unconfirmed, it is sealed again, and heard once they are unblocked.
             return;
@@ -122,17 +144,20 @@ impl<P: EnvelopePool> Messenger<P> {
         self.watch_session(slot, rng);
         self.take_records(owner, records, rng);
         match owner {
-            Owner::Contact(contact) => {
-                // A later handshake than any with this device: it no longer has the sessions before, or takes them
-                // for broken. What went out on those may never be read.
-                if before.is_some_and(|before| before < outer.generation()) {
-                    self.seal_open_again(contact);
-                }
-                self.announce_ready(contact);
-            }
+            Owner::Contact(contact) => self.announce_ready(contact),
             Owner::Request(request) if known.is_none() => self.announce_request(request),
             Owner::Request(_) => {}
         }
+    }
+
+    /// Whether what is under way on earlier sessions may never be read by the device that made this handshake: it is
+    /// a later one than any, so the device has lost the sessions before or takes them for broken; or our own first
+    /// contact is unanswered, may be lost on its way, and is not repeated once the two of us talk on this session.
+    fn may_be_unread_by(&self, owner: Owner, outer: &OuterFirstContact) -> bool {
+        let later =
+            self.sessions.highest_generation(owner, outer.device()).is_some_and(|known| known < outer.generation());
+        let best = self.sessions.best(owner, outer.device()).and_then(|slot| self.sessions.get(slot));
+        later || best.is_some_and(|entry| entry.session.first_contact_pending())
     }
 
     fn is_blocked(&self, owner: Owner) -> bool {
@@ -176,18 +201,18 @@ impl<P: EnvelopePool> Messenger<P> {
                 }
                 Some(Owner::Contact(contact))
             }
-            (Some(owner), None) => Some(owner),
+            (Some(Owner::Request(request)), None) => {
+                self.take_request_device(request, pinned);
+                Some(Owner::Request(request))
+            }
             (None, None) => Some(Owner::Request(self.new_request(pinned))),
         }
     }
 
     /// Takes over a contact's device, unless a later device list is known.
     pub(crate) fn pin(&mut self, number: ContactNumber, pinned: PinnedDevice) {
+        self.take_device(number, pinned);
         let Some(contact) = self.contacts.get_mut(number) else { return };
-        let newer = contact.pinned.is_none_or(|known| known.list.compare(&pinned.list) == ListOrder::Newer);
-        if newer {
-            contact.pinned = Some(pinned);
-        }
         // Their handshake made a session: no later one of ours names the key of their invite.
         contact.one_time_key = None;
         self.mark(Dirty::Contact(number));
@@ -303,6 +328,14 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn highest_generation(&self, owner: Option<Owner>, device: &DevicePublic) -> Option<u32> {
         let present = owner.and_then(|owner| self.sessions.highest_generation(owner, device));
         present.max(self.generations.get(&device.account).map(|record| record.generation))
+    }
+
+    /// The highest generation ever used with any device of `account`: what an offered one is held against. A device
+    /// that takes another's place counts on from that one.
+    fn highest_known(&self, owner: Option<Owner>, account: &[u8; 32]) -> Option<u32> {
+        let slots = owner.map(|owner| self.sessions.of(owner)).unwrap_or_default();
+        let present = slots.into_iter().filter_map(|slot| Some(self.sessions.get(slot)?.session.generation())).max();
+        present.max(self.generations.get(account).map(|record| record.generation))
     }
 
     /// Forgets a session with all of its keys.

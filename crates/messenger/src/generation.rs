@@ -36,6 +36,11 @@ impl Generations {
         self.accounts.get(account)
     }
 
+    /// All, by account.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &GenerationRecord> {
+        self.accounts.values()
+    }
+
     /// Remembers one, never below what is known; the account that had to go for it.
     pub(crate) fn remember(&mut self, mut record: GenerationRecord) -> Option<[u8; 32]> {
         if let Some(known) = self.accounts.get(&record.account) {

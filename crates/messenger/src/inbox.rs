@@ -3,7 +3,7 @@
 //! It runs in batches at random times, never between two verdicts: how quickly a node forwards must not tell
 //! what is for it. An arrival is one look-up of its tag. Whenever a session gains tags, they are looked up in
 //! the pool at once, as envelopes are often stored before their tag exists: sync brings the newest first,
-//! and tags are derived forward.
+//! and tags are derived forward. A worker does that: it may read the files of hundreds of hours.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,7 +12,7 @@ use starling_e2ee::prekey::BUNDLE_TRIES_MAX;
 use starling_e2ee::seal;
 use starling_relay::expire;
 use starling_relay::pool::{Arrival, EnvelopePool, FOUND_PER_CALL_MAX, FOUND_PER_TAG_MAX, PoolError};
-use starling_wire::envelope::{Class, Envelope, Tag};
+use starling_wire::envelope::{Class, Envelope, Epoch, Tag};
 
 use crate::delay;
 use crate::job::{Job, parts};
@@ -29,11 +29,10 @@ const OPENS_PER_PASS: usize = 64;
 const TRIALS_PER_JOB: usize = 64;
 /// Jobs of trial opening at a time.
 const TRIAL_JOBS_MAX: usize = 4;
-/// Tags looked up in the pool at a time.
-const TAGS_PER_LOOKUP: usize = 16_384;
-/// Found envelopes that wait to be opened. Honest senders have 255 a chain under way; only somebody who puts up
-/// envelopes under tags that he saw makes it more, and what is left out then is sealed again under other tags.
-const FOUND_MAX: usize = 16_384;
+/// Tags looked up in the pool at a time: what is recent is looked through in a step.
+const TAGS_PER_SEARCH: usize = 4_096;
+/// So many are never too many for one answer.
+const TAGS_PER_SEARCH_MIN: usize = FOUND_PER_CALL_MAX / FOUND_PER_TAG_MAX;
 /// Bytes of envelopes that a full disk has no room for, waiting to be looked at. What is left out is held by the
 /// network: the pool remembers it as refused only while it has no room, and then sync brings it again.
 const UNSTORED_BYTES_MAX: usize = 8 << 20;
@@ -57,7 +56,14 @@ pub(crate) struct Inbox {
     trials: BTreeMap<JobId, u64>,
     /// Tags to be looked up in the pool.
     late: BTreeSet<Tag>,
-    /// What was found under them.
+    /// Those that are looked up now. They are not among the late ones: a tag that is watched anew meanwhile is
+    /// looked up again, as what came for it before that is not in this look-up.
+    search: Option<(JobId, BTreeSet<Tag>)>,
+    /// How many to look up next, after an answer that may have left some out.
+    fewer: Option<usize>,
+    /// The last look-up failed.
+    search_failed: bool,
+    /// What was found: at most one answer.
     found: VecDeque<Envelope>,
     /// Strangers' mail is refused for want of room, one's own is not: what came meanwhile, to be looked at.
     unstored: VecDeque<Envelope>,
@@ -90,7 +96,13 @@ impl Inbox {
 
     /// Tags to be looked up, and envelopes found.
     pub(crate) fn memory_use(&self) -> (usize, usize) {
-        (self.late.len(), self.found.len())
+        let searched = self.search.as_ref().map_or(0, |(_, tags)| tags.len());
+        (self.late.len() + searched, self.found.len())
+    }
+
+    /// Whether something is still to be looked up, or to be opened of what was found.
+    pub(crate) fn is_searching(&self) -> bool {
+        self.memory_use() != (0, 0)
     }
 
     /// Has `tags` looked up with the next pass.
@@ -116,7 +128,9 @@ impl Inbox {
     /// Ends a pass: when the next one comes if it left something undone.
     fn end_pass(&mut self, more: bool) -> Option<u64> {
         if !std::mem::take(&mut self.pass_failed) {
-            self.failed_passes = 0;
+            if !self.search_failed {
+                self.failed_passes = 0;
+            }
             return more.then_some(AGAIN_MS);
         }
         let wait_ms = FAILED_AGAIN_MS << self.failed_passes.min(6);
@@ -149,7 +163,8 @@ impl<P: EnvelopePool> Messenger<P> {
             self.own_held(&id, link);
         }
         self.open_found(&mut opens, rng);
-        more |= !self.inbox.late.is_empty() || !self.inbox.found.is_empty();
+        self.start_search();
+        more |= !self.inbox.found.is_empty();
         if let Some(wait_ms) = self.inbox.end_pass(more) {
             self.set_timer_in(Timer::Inbox, wait_ms);
         }
@@ -167,37 +182,60 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
-    /// Looks up late tags and opens what is found, which may bring more of both.
+    /// Opens what was found under late tags.
     fn open_found(&mut self, opens: &mut usize, rng: &mut impl CryptoRng) {
-        while *opens > 0 {
-            if let Some(envelope) = self.inbox.found.pop_front() {
-                *opens -= 1;
-                self.take_own(&envelope, rng);
-            } else if self.inbox.late.is_empty() || !self.look_up_late() {
-                break;
-            }
+        while *opens > 0
+            && let Some(envelope) = self.inbox.found.pop_front()
+        {
+            *opens -= 1;
+            self.take_own(&envelope, rng);
         }
     }
 
-    /// Whether the pool could be asked.
-    fn look_up_late(&mut self) -> bool {
-        let from = expire::oldest_kept(self.epoch(), self.parameters.lifetime_hours);
-        let mut count = self.inbox.late.len().min(TAGS_PER_LOOKUP);
-        let (tags, found) = loop {
-            let tags: BTreeSet<Tag> = self.inbox.late.iter().take(count).copied().collect();
-            let Ok(found) = self.pool.find_tags(&tags, from) else {
+    /// Has late tags looked up, once all that was found before is opened.
+    fn start_search(&mut self) {
+        if self.inbox.late.is_empty() || self.inbox.search.is_some() || !self.inbox.found.is_empty() {
+            return;
+        }
+        let count = self.inbox.fewer.unwrap_or(TAGS_PER_SEARCH);
+        let mut tags = BTreeSet::new();
+        while tags.len() < count
+            && let Some(tag) = self.inbox.late.pop_first()
+        {
+            tags.insert(tag);
+        }
+        // A clock that is wrong leaves nothing out.
+        let oldest = expire::oldest_kept(self.epoch(), self.parameters.lifetime_hours);
+        let from = if self.is_time_sure() { oldest } else { Epoch(0) };
+        let search = self.pool.search_tags(&tags, from);
+        let job = self.compute(Job::FindTags(search));
+        self.inbox.search = Some((job, tags));
+    }
+
+    /// A look-up ended.
+    pub(crate) fn on_tags_found(&mut self, job: JobId, found: Result<Vec<(u64, Envelope)>, PoolError>) {
+        let Some((_, tags)) = self.inbox.search.take_if(|(running, _)| *running == job) else { return };
+        self.inbox.search_failed = found.is_err();
+        match found {
+            Err(_) => {
+                self.inbox.late.extend(tags);
                 self.note_read_failure();
-                return false;
-            };
-            // A full answer may have left some out; one to so few tags never does.
-            if found.len() < FOUND_PER_CALL_MAX || count <= FOUND_PER_CALL_MAX / FOUND_PER_TAG_MAX {
-                break (tags, found);
+                if let Some(wait_ms) = self.inbox.end_pass(true) {
+                    self.set_timer_in(Timer::Inbox, wait_ms);
+                }
+                return;
             }
-            count = (count / 2).max(FOUND_PER_CALL_MAX / FOUND_PER_TAG_MAX);
-        };
-        self.inbox.late.retain(|tag| !tags.contains(tag));
-        self.inbox.found.extend(found.into_iter().take(FOUND_MAX).map(|(_, envelope)| envelope));
-        true
+            // A full answer may have left some out.
+            Ok(found) if found.len() >= FOUND_PER_CALL_MAX && tags.len() > TAGS_PER_SEARCH_MIN => {
+                self.inbox.fewer = Some((tags.len() / 2).max(TAGS_PER_SEARCH_MIN));
+                self.inbox.late.extend(tags);
+            }
+            Ok(found) => {
+                self.inbox.fewer = None;
+                self.inbox.found.extend(found.into_iter().map(|(_, envelope)| envelope));
+            }
+        }
+        self.timers.set_if_absent(Timer::Inbox, self.now.monotonic_ms);
     }
 
     /// Looks at what came while the disk was full; whether there is more.
@@ -284,6 +322,9 @@ impl<P: EnvelopePool> Messenger<P> {
     /// An envelope under a tag of ours: a session's, or that of a contact's bundles.
     fn take_own(&mut self, envelope: &Envelope, rng: &mut impl CryptoRng) {
         if let Some((slot, position)) = self.sessions.find(&seal::Tag(envelope.tag().0)) {
+            if self.is_of_replaced_device(slot, envelope.epoch()) {
+                return;
+            }
             let unix_ms = self.now.unix_ms;
             let Some(entry) = self.sessions.get_mut(slot) else { return };
             // A failure changes nothing: somebody may have sent garbage under the tag.
@@ -327,5 +368,65 @@ impl<P: EnvelopePool> Messenger<P> {
             self.timers.set_if_absent(Timer::Inbox, self.now.monotonic_ms);
         }
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use starling_relay::pool::MemoryPool;
+    use starling_wire::network::NetworkParameters;
+
+    use super::*;
+    use crate::job::JobResult;
+    use crate::messenger::Setup;
+    use crate::turn::{Input, Now, Output, Turn};
+
+    fn search_of(turn: Turn) -> Option<(JobId, Job)> {
+        turn.outputs.into_iter().find_map(|output| match output {
+            Output::Compute { id, job: job @ Job::FindTags(_) } => Some((id, job)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn late_tags_are_looked_up_a_bounded_number_at_a_time_by_a_worker_and_again_when_it_fails() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let parameters = NetworkParameters::test("memory");
+        let pool = MemoryPool::new(&parameters);
+        let mut now = Now { unix_ms: 1_800_000_000_000, monotonic_ms: 5_000 };
+        let setup = Setup { parameters, onion_secret: [1; 32], name: String::new() };
+        let (mut messenger, _) = Messenger::create(setup, pool, now, &mut rng);
+        let tag = |number: u32| Tag([number.to_le_bytes(); 4].concat().try_into().unwrap());
+        // Without those under which bundles of the account itself would be.
+        messenger.inbox.late.clear();
+        messenger.inbox.look_up((0..10_000).map(tag));
+        messenger.wake_inbox(&mut rng);
+        let (first, _) = search_of(messenger.step(Input::Wake, now, &mut rng)).expect("a job");
+        assert_eq!(messenger.inbox.late.len(), 10_000 - TAGS_PER_SEARCH);
+        messenger.inbox.look_up([tag(7)]);
+        messenger.wake_inbox(&mut rng);
+        assert!(search_of(messenger.step(Input::Wake, now, &mut rng)).is_none(), "one at a time");
+        let failed = JobResult::TagsFound(Err(PoolError::Io("unreadable".to_owned())));
+        assert!(search_of(messenger.step(Input::Computed { id: first, result: failed }, now, &mut rng)).is_none());
+        assert_eq!(messenger.inbox.late.len(), 10_000);
+        assert!(search_of(messenger.step(Input::Wake, now, &mut rng)).is_none(), "not at once");
+        now.monotonic_ms += FAILED_AGAIN_MS;
+        let mut next = search_of(messenger.step(Input::Wake, now, &mut rng));
+        let mut jobs = 0;
+        while let Some((id, job)) = next {
+            jobs += 1;
+            if jobs == 1 {
+                // What is watched anew while it is looked up is looked up again.
+                messenger.inbox.look_up([tag(0)]);
+            }
+            let result = job.run(&AtomicBool::new(false), &mut rng);
+            messenger.step(Input::Computed { id, result }, now, &mut rng);
+            next = search_of(messenger.step(Input::Wake, now, &mut rng));
+        }
+        assert_eq!((jobs, messenger.memory_use().late_tags), (3, 0));
     }
 }

@@ -14,6 +14,7 @@ use starling_e2ee::prekey::InboxKey;
 use starling_e2ee::seal::{HeadPrefix, Parts, Tag};
 use starling_relay::admit::{self, Checked, Route};
 use starling_relay::penalty::Fault;
+use starling_relay::pool::{PoolError, TagSearch};
 use starling_relay::stamp;
 use starling_wire::envelope::{Envelope, Epoch, Head, TopicId};
 use starling_wire::network::{NetworkId, NetworkParameters};
@@ -26,21 +27,14 @@ pub enum Lane {
     Verify,
     /// Solving a stamp: seconds on `main`; may be cancelled.
     Stamp,
+    /// Looking through the pool's files: up to some seconds, and none of it may hold up a verdict.
+    Search,
 }
 
 /// Work for a worker.
 pub enum Job {
     /// Solve the stamp of a sealed envelope.
-    Stamp {
-        /// The network, which is in the stamp.
-        network: NetworkId,
-        /// All fields but stamp and effort.
-        head: Head,
-        /// The body.
-        body: Vec<u8>,
-        /// Effort to claim.
-        effort: u32,
-    },
+    Stamp(StampJob),
     /// The whole admission of an envelope that a neighbour pushed to us.
     Admit {
         /// What came out of the push cell.
@@ -59,14 +53,45 @@ pub enum Job {
         /// The envelopes, with their arrival numbers.
         envelopes: Vec<(u64, Envelope)>,
     },
+    /// Look up tags of ours in the pool.
+    FindTags(Box<dyn TagSearch>),
+}
+
+/// A sealed envelope without its stamp.
+///
+/// Solving has no memory: what was tried in vain says nothing about the next nonce. So a solver may leave this job for
+/// a more urgent one and begin again, and loses nothing but the nonce it was at.
+pub struct StampJob {
+    /// The network, which is in the stamp.
+    pub network: NetworkId,
+    /// All fields but stamp and effort.
+    pub head: Head,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Effort to claim.
+    pub effort: u32,
+    /// Somebody waits for it: a text or a greeting. It goes before confirmations, records of the post-quantum ratchet
+    /// and bundles, which wait for nobody's eyes.
+    pub urgent: bool,
+}
+
+impl StampJob {
+    /// Tries nonces until the stamp is found; `None` once `stop` says so, which is asked before each nonce, so every
+    /// few milliseconds.
+    pub fn solve(&self, stop: impl FnMut() -> bool, rng: &mut impl CryptoRng) -> Option<Envelope> {
+        let challenge = stamp::challenge(&self.network, &self.head, self.effort, &self.body);
+        let stamp = stamp::solve(challenge, self.effort, rng.next_u64(), stop)?;
+        Envelope::assemble(&self.head, &stamp.0, self.effort, &self.body).ok()
+    }
 }
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stamp { effort, .. } => write!(f, "Stamp({effort})"),
+            Self::Stamp(stamp) => write!(f, "Stamp({})", stamp.effort),
             Self::Admit { bytes, .. } => write!(f, "Admit({})", bytes.len()),
             Self::OpenFirstContacts { envelopes, .. } => write!(f, "OpenFirstContacts({})", envelopes.len()),
+            Self::FindTags(_) => f.write_str("FindTags"),
         }
     }
 }
@@ -79,6 +104,8 @@ pub enum JobResult {
     Admitted(Result<Checked, Fault>),
     /// Those of the envelopes that are first contacts to us, with their arrival numbers.
     FirstContacts(Vec<(u64, OuterFirstContact)>),
+    /// The envelopes under the tags, with their arrival numbers, or how the pool failed.
+    TagsFound(Result<Vec<(u64, Envelope)>, PoolError>),
 }
 
 impl fmt::Debug for JobResult {
@@ -87,6 +114,7 @@ impl fmt::Debug for JobResult {
             Self::Stamped(envelope) => write!(f, "Stamped({envelope:?})"),
             Self::Admitted(result) => write!(f, "Admitted({result:?})"),
             Self::FirstContacts(found) => write!(f, "FirstContacts({})", found.len()),
+            Self::TagsFound(found) => write!(f, "TagsFound({:?})", found.as_ref().map(Vec::len)),
         }
     }
 }
@@ -95,21 +123,16 @@ impl Job {
     /// Which worker it is for.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Stamp { .. } => Lane::Stamp,
+            Self::Stamp(_) => Lane::Stamp,
             Self::Admit { .. } | Self::OpenFirstContacts { .. } => Lane::Verify,
+            Self::FindTags(_) => Lane::Search,
         }
     }
 
     /// Does the work. Once `cancelled` is set, a stamp is given up within one nonce.
     pub fn run(self, cancelled: &AtomicBool, rng: &mut impl CryptoRng) -> JobResult {
         match self {
-            Self::Stamp { network, head, body, effort } => {
-                let challenge = stamp::challenge(&network, &head, effort, &body);
-                let stop = || cancelled.load(Ordering::Relaxed);
-                let solved = stamp::solve(challenge, effort, rng.next_u64(), stop);
-                let assemble = |stamp: stamp::Stamp| Envelope::assemble(&head, &stamp.0, effort, &body).ok();
-                JobResult::Stamped(solved.and_then(assemble))
-            }
+            Self::Stamp(stamp) => JobResult::Stamped(stamp.solve(|| cancelled.load(Ordering::Relaxed), rng)),
             Self::Admit { bytes, parameters, topic, now } => {
                 JobResult::Admitted(admit::check(bytes, &parameters, topic, now, Route::Push))
             }
@@ -118,6 +141,7 @@ impl Job {
                     |(arrival, envelope): &(u64, Envelope)| Some((*arrival, recognise(&keys, &parts(envelope))?));
                 JobResult::FirstContacts(envelopes.iter().filter_map(open).collect())
             }
+            Self::FindTags(search) => JobResult::TagsFound(search.run()),
         }
     }
 }

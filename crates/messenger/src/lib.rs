@@ -3,6 +3,7 @@
 //! [`turn::Turn`] of records to write and outputs to release comes out. The daemon and the simulator
 //! drive the same type, [`messenger::Messenger`].
 
+pub mod backup;
 mod carrier;
 mod clock;
 pub mod command;
@@ -10,6 +11,7 @@ mod contact;
 mod content;
 pub mod conversation;
 mod delay;
+mod device;
 mod filling;
 mod first_contact;
 mod generation;
@@ -21,6 +23,7 @@ pub mod messenger;
 mod outbox;
 mod people;
 mod post;
+mod post_quantum;
 mod pushing;
 mod receipt;
 mod receiving;
@@ -32,6 +35,7 @@ mod sessions;
 mod stored;
 mod sync_plan;
 mod timers;
+mod trust;
 pub mod turn;
 mod upkeep;
 pub mod view;

@@ -11,16 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use starling_e2ee::identity::Identity;
+use starling_e2ee::identity::{DeviceList, Identity, ListHead};
 use starling_e2ee::prekey::Prekeys;
 use starling_e2ee::seal::Ephemeral;
 use starling_relay::pool::EnvelopePool;
-use starling_wire::envelope::{Epoch, Tag, TopicId};
+use starling_wire::envelope::{Epoch, EpochRange, Tag, TopicId};
 use starling_wire::network::{NetworkId, NetworkParameters};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::carrier::Carrier;
-use crate::clock::PeerClocks;
+use crate::clock::{KnownTime, PeerClocks};
 use crate::command::ClientIds;
 use crate::contact::{Contacts, clean_name};
 use crate::generation::Generations;
@@ -35,7 +35,7 @@ use crate::seen::Seen;
 use crate::sessions::Sessions;
 use crate::stored::{Dirty, FirstContactRecord, Profile};
 use crate::timers::{Timer, Timers};
-use crate::turn::{ContactNumber, Input, JobId, Now, Output, RequestId, Turn};
+use crate::turn::{ContactNumber, Input, JobId, Now, Output, RequestId, SyncBroken, Turn};
 use crate::view::Event;
 
 /// How often a step looks for what may be sealed: sealing one thing may make room for another.
@@ -69,6 +69,8 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) now: Now,
     pub(crate) identity: Identity,
     pub(crate) prekeys: Prekeys,
+    /// Device lists of this account before the present one, oldest first.
+    pub(crate) past_lists: Vec<DeviceList>,
     pub(crate) profile: Profile,
     pub(crate) ids: MessageIds,
     pub(crate) contacts: Contacts,
@@ -87,8 +89,13 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) receipts: Receipts,
     /// Contacts whose acknowledgements are to leave now.
     pub(crate) receipts_ready: BTreeSet<ContactNumber>,
+    /// Contacts to whom the post-quantum ratchet is to have an envelope of its own.
+    pub(crate) post_quantum_due: BTreeSet<ContactNumber>,
     pub(crate) client_ids: ClientIds,
     pub(crate) clocks: PeerClocks,
+    pub(crate) known_time: KnownTime,
+    /// What is over by the wall clock was not erased yet in this hour.
+    pub(crate) erasure_due: bool,
     pub(crate) carrier: Carrier,
     pub(crate) timers: Timers,
     /// Sealed envelopes that wait for a place at the stamp worker.
@@ -110,6 +117,12 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) bundle_warned: bool,
     /// The week whose bundle tags are watched.
     pub(crate) bundle_week: Option<u32>,
+    /// Restored, and still looking for other devices of this account: nothing leaves before.
+    pub(crate) settling: bool,
+    /// The latest list of another device of this account, as far as its bundles tell meanwhile.
+    pub(crate) settled_list: Option<ListHead>,
+    /// Another device of this account has taken this one's place.
+    pub(crate) replaced: bool,
     next_job: u64,
     next_request: u64,
     pub(crate) dirty: BTreeSet<Dirty>,
@@ -147,6 +160,7 @@ impl<P: EnvelopePool> Messenger<P> {
             now,
             identity,
             prekeys,
+            past_lists: Vec::new(),
             ids: MessageIds::new(*profile.message_key),
             profile,
             contacts: Contacts::default(),
@@ -161,8 +175,11 @@ impl<P: EnvelopePool> Messenger<P> {
             seen: Seen::default(),
             receipts: Receipts::default(),
             receipts_ready: BTreeSet::new(),
+            post_quantum_due: BTreeSet::new(),
             client_ids: ClientIds::default(),
             clocks: PeerClocks::default(),
+            known_time: KnownTime::new(now),
+            erasure_due: false,
             timers: Timers::default(),
             unstamped: BTreeSet::new(),
             stamping: BTreeMap::new(),
@@ -176,6 +193,9 @@ impl<P: EnvelopePool> Messenger<P> {
             upkeep_epoch: None,
             bundle_warned: false,
             bundle_week: None,
+            settling: false,
+            settled_list: None,
+            replaced: false,
             next_job: 1,
             next_request: 1,
             dirty: BTreeSet::new(),
@@ -192,12 +212,13 @@ impl<P: EnvelopePool> Messenger<P> {
             Input::LinkUp { link, group, onion_key, clock_offset_ms, .. } => {
                 self.clocks.add(link, group, clock_offset_ms, now);
                 self.on_link_up(link, onion_key, rng);
+                self.settle_soon();
             }
             Input::LinkDown { link } => self.on_link_down(link, rng),
             Input::Gossip { token, link, envelope } => self.on_gossip(token, link, &envelope, rng),
             Input::Pulled { link, envelopes } => self.on_pulled(link, &envelopes, rng),
             Input::Cell { link, ticket, cell } => self.on_cell(link, ticket, &cell),
-            Input::SyncEnded { link, held, result, .. } => self.on_sync_ended(link, &held, result, rng),
+            Input::SyncEnded { link, window, held, result } => self.on_sync_ended(link, window, &held, result, rng),
             Input::Done { id, result } => {
                 if !self.on_published(id, result) {
                     self.on_pushed(id, result, rng);
@@ -263,6 +284,7 @@ impl<P: EnvelopePool> Messenger<P> {
             JobResult::Stamped(envelope) => self.on_stamped(id, envelope, rng),
             JobResult::Admitted(result) => self.on_admitted(id, result, rng),
             JobResult::FirstContacts(found) => self.on_first_contacts(id, found, rng),
+            JobResult::TagsFound(found) => self.on_tags_found(id, found),
         }
     }
 
@@ -280,8 +302,12 @@ impl<P: EnvelopePool> Messenger<P> {
                 Timer::FirstSync(link) => self.on_first_sync(link, rng),
                 Timer::Sync => self.on_sync_tick(rng),
                 Timer::SyncAgain => self.start_syncs(rng),
-                Timer::SyncDeadline(link) => self.on_sync_ended(link, &[], Err(None), rng),
+                Timer::SyncDeadline(link) => {
+                    let none = EpochRange { first: Epoch(0), last: Epoch(0) };
+                    self.on_sync_ended(link, none, &[], Err(SyncBroken::Stream), rng);
+                }
                 Timer::Upkeep => self.on_upkeep(rng),
+                Timer::Settle => self.settle(rng),
             }
         }
     }

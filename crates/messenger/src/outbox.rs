@@ -1,5 +1,5 @@
-//! What is on its way to contacts: texts, greetings and batches of acknowledgements. When each is sealed,
-//! sealed again, given up. SPEC: B9.
+//! What is on its way to contacts: texts, greetings, batches of acknowledgements, records of the post-quantum ratchet.
+//! When each is sealed, sealed again, given up. SPEC: B9.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use crate::view::{DeliveryStage, MessageView, TraceLine, TraceStep};
 
 /// Texts on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
-/// Batches of acknowledgements on their way at a time.
-pub(crate) const OUTBOX_ACKS_MAX: usize = 512;
+/// Envelopes that nobody confirms on their way at a time.
+pub(crate) const OUTBOX_UNCONFIRMED_MAX: usize = 512;
 /// Lines of a message's life that are kept; the first quarter and the newest stay.
 const TRACE_LINES_MAX: usize = 64;
 const HOUR_MS: u64 = 3_600_000;
@@ -42,6 +42,16 @@ pub(crate) enum Load {
     /// Acknowledgements alone, of these message ids: never confirmed, so done when they came back; sealed again
     /// like a text until then, since the peer would wait for days.
     Acks(Vec<[u8; 16]>),
+    /// Nothing but the record of the post-quantum ratchet that its session had to say: never confirmed, and never
+    /// sealed again. Lost, it is said again when it has found no room for as long as before.
+    PostQuantum,
+}
+
+impl Load {
+    /// Whether nobody ever confirms it. SPEC: B9.6.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        matches!(self, Self::Acks(_) | Self::PostQuantum)
+    }
 }
 
 /// Where an item was sealed first: what its acknowledgement proves to have arrived at the least.
@@ -66,6 +76,21 @@ pub(crate) enum Due {
     Expire,
     /// Forget it.
     Drop,
+}
+
+/// What decides on an item beside its own state.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances {
+    /// Both clocks.
+    pub(crate) now: Now,
+    /// The wall clock is to be believed: else nothing is given up by it, and no time of sealing again is passed.
+    pub(crate) time_is_sure: bool,
+    /// Neighbours held.
+    pub(crate) links: usize,
+    /// There are keys to seal it with: else it keeps the envelope that it has until there are, and expires with it.
+    pub(crate) sealable: bool,
+    /// How long nodes keep an envelope.
+    pub(crate) lifetime_hours: u32,
 }
 
 /// One item, as it is stored.
@@ -114,7 +139,7 @@ impl Item {
     pub(crate) fn text(&self) -> Option<&OwnText> {
         match &self.load {
             Load::Text(text) => Some(text),
-            Load::Greeting | Load::Acks(_) => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
         }
     }
 
@@ -122,7 +147,7 @@ impl Item {
     pub(crate) fn view_mut(&mut self) -> Option<&mut MessageView> {
         match &mut self.load {
             Load::Text(text) => Some(&mut text.view),
-            Load::Greeting | Load::Acks(_) => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
         }
     }
 
@@ -155,28 +180,37 @@ impl Item {
         self.post = Some(post);
     }
 
-    /// What is to be done with it at `now`, with `links` neighbours held; notes the times that it passes.
-    pub(crate) fn due(&mut self, now: Now, links: usize, lifetime_hours: u32) -> Due {
+    /// What is to be done with it; notes the times that it passes.
+    pub(crate) fn due(&mut self, given: &Circumstances) -> Due {
+        let &Circumstances { now, time_is_sure, links, sealable, lifetime_hours } = given;
         let epoch = Epoch::from_unix_ms(now.unix_ms);
         if let Some(expired) = self.expired_unix_ms {
             let over = expired.saturating_add(EXPIRED_KEPT_MS) <= now.unix_ms;
-            return if over { Due::Drop } else { Due::Nothing };
+            return if over && time_is_sure { Due::Drop } else { Due::Nothing };
+        }
+        if matches!(self.load, Load::PostQuantum) {
+            let is_under_way = self.post.as_ref().is_some_and(|post| post.is_open(epoch) && !post.came_back);
+            return if is_under_way { Due::Nothing } else { Due::Drop };
         }
         let (Some(post), Some(first)) = (&self.post, self.first_sealed_unix_ms) else { return Due::Nothing };
-        let over = usize::from(self.rounds) + 1 >= SEAL_AGAIN_MS.len() && !post.is_open(epoch);
+        let mut passed = self.rounds;
+        if links > 0 && time_is_sure {
+            let age_ms = now.unix_ms.saturating_sub(first);
+            passed = passed.max(SEAL_AGAIN_MS.iter().filter(|&&at_ms| at_ms <= age_ms).count() as u8);
+        }
+        let is_last = usize::from(passed) == SEAL_AGAIN_MS.len();
+        let over = usize::from(passed) + 1 >= SEAL_AGAIN_MS.len() && time_is_sure && !post.is_open(epoch);
         if matches!(self.load, Load::Acks(_)) && (post.came_back || over) {
             return Due::Drop;
         }
         if links > 0 && post.is_ahead(epoch) {
             return Due::Seal;
         }
-        if links > 0 {
-            let age_ms = now.unix_ms.saturating_sub(first);
-            let passed = SEAL_AGAIN_MS.iter().filter(|&&at_ms| at_ms <= age_ms).count() as u8;
+        if links > 0 && sealable {
             let lost = !post.is_safe(links) && !post.is_open(epoch);
             if passed > self.rounds {
                 self.rounds = passed;
-                if lost || usize::from(passed) == SEAL_AGAIN_MS.len() {
+                if lost || is_last {
                     return Due::Seal;
                 }
             } else if lost && !post.taken && !post.came_back {
@@ -185,7 +219,7 @@ impl Item {
         }
         let kept_ms = u64::from(lifetime_hours) * HOUR_MS;
         let over = post.sealed_unix_ms.saturating_add(kept_ms) <= now.unix_ms;
-        if over && usize::from(self.rounds) == SEAL_AGAIN_MS.len() { Due::Expire } else { Due::Nothing }
+        if over && is_last && time_is_sure { Due::Expire } else { Due::Nothing }
     }
 
     /// When it is sealed again at the earliest, ms since 1970.
@@ -196,7 +230,7 @@ impl Item {
 
     /// Whether its confirmation is still hoped for.
     pub(crate) fn is_open(&self) -> bool {
-        self.expired_unix_ms.is_none() && !matches!(self.load, Load::Acks(_))
+        self.expired_unix_ms.is_none() && !self.load.is_unconfirmed()
     }
 }
 
@@ -210,7 +244,7 @@ pub(crate) struct Outbox {
     ids: BTreeMap<EnvelopeId, PostId>,
     greetings: BTreeMap<ContactNumber, u64>,
     texts: usize,
-    acks: usize,
+    unconfirmed: usize,
 }
 
 impl Outbox {
@@ -218,7 +252,7 @@ impl Outbox {
     pub(crate) fn insert(&mut self, item: Item) {
         match item.load {
             Load::Text(_) => self.texts += 1,
-            Load::Acks(_) => self.acks += 1,
+            Load::Acks(_) | Load::PostQuantum => self.unconfirmed += 1,
             Load::Greeting => {
                 self.greetings.insert(item.contact, item.number);
             }
@@ -242,7 +276,7 @@ impl Outbox {
         let item = self.items.remove(&number)?;
         match item.load {
             Load::Text(_) => self.texts -= 1,
-            Load::Acks(_) => self.acks -= 1,
+            Load::Acks(_) | Load::PostQuantum => self.unconfirmed -= 1,
             Load::Greeting => {
                 self.greetings.remove(&item.contact);
             }
@@ -328,6 +362,14 @@ impl Outbox {
         post
     }
 
+    /// The item is for another device than so far: the times at which it is sealed again begin anew. Where it was
+    /// sealed first stays, as the old device may have confirmed it.
+    pub(crate) fn begin_anew(&mut self, number: u64) {
+        if let Some(item) = self.items.get_mut(&number) {
+            (item.first_sealed_unix_ms, item.rounds) = (None, 0);
+        }
+    }
+
     /// Nobody keeps the item any more.
     pub(crate) fn expire(&mut self, number: u64, unix_ms: u64) {
         let Some(mut item) = self.items.remove(&number) else { return };
@@ -359,9 +401,9 @@ impl Outbox {
         self.texts >= OUTBOX_TEXTS_MAX
     }
 
-    /// Whether no more batches of acknowledgements are sent for now.
-    pub(crate) fn acks_are_full(&self) -> bool {
-        self.acks >= OUTBOX_ACKS_MAX
+    /// Whether no more envelopes that nobody confirms are sent for now.
+    pub(crate) fn unconfirmed_is_full(&self) -> bool {
+        self.unconfirmed >= OUTBOX_UNCONFIRMED_MAX
     }
 
     /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.

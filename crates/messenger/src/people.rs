@@ -110,26 +110,21 @@ impl<P: EnvelopePool> Messenger<P> {
         &mut self,
         invite: &Invite,
         name: Option<String>,
+        replace: Option<ContactNumber>,
         rng: &mut impl CryptoRng,
     ) -> Result<Reply, CommandError> {
         let name = name.as_deref().map(check_name).transpose()?;
-        self.check_invite(invite)?;
-        let given = clean_name(&invite.name);
-        let unnamed = name.is_none() && given.is_empty();
-        let name = match name {
-            Some(name) if !self.contacts.name_is_free(&name, None) => return Err(CommandError::NameTaken),
-            Some(name) => name,
-            None => self.contacts.free_name(&given),
+        self.check_invite(invite, replace)?;
+        let number = match replace {
+            Some(number) => self.replace_contact(number, name, invite)?,
+            None => self.new_contact(name, invite)?,
         };
-        let unix_ms = self.now.unix_ms;
-        let number = self.count_contact();
-        let mut contact = Contact::new(number, name, invite.account, unix_ms);
-        contact.unnamed = unnamed;
+        let contact = self.contacts.get_mut(number).ok_or(CommandError::NoSuchContact)?;
         contact.address = Some(invite.address);
         contact.shard = invite.shard;
         contact.one_time_key = invite.one_time_key.map(|key| (key.id, key.public));
-        self.contacts.insert(contact);
         self.mark(Dirty::Contact(number));
+        let unix_ms = self.now.unix_ms;
         if let Some(key) = invite.one_time_key {
             let used = UsedInvite { account: invite.account, key_id: key.id, used_unix_ms: unix_ms };
             self.mark(Dirty::UsedInvite((used.account, used.key_id)));
@@ -139,7 +134,8 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.queue_greeting(number);
         self.watch_bundles(number, rng);
-        self.event(Event::ContactAdded(self.contact_view(number)?));
+        let view = self.contact_view(number)?;
+        self.event(if replace.is_some() { Event::ContactChanged(view) } else { Event::ContactAdded(view) });
         if let Some(request) = self.invitations.request_of(&invite.account) {
             // They wrote first: using their invite answers them.
             self.move_request(request, number, rng);
@@ -147,7 +143,41 @@ impl<P: EnvelopePool> Messenger<P> {
         Ok(Reply::Contact(self.contact_view(number)?))
     }
 
-    fn check_invite(&self, invite: &Invite) -> Result<(), CommandError> {
+    /// Somebody new. A second contact of the name in the invite is for the person to decide: it may be the first one
+    /// with a new account.
+    fn new_contact(&mut self, name: Option<String>, invite: &Invite) -> Result<ContactNumber, CommandError> {
+        let given = clean_name(&invite.name);
+        let unnamed = name.is_none() && given.is_empty();
+        let name = match name.or_else(|| (!given.is_empty()).then_some(given)) {
+            Some(name) if !self.contacts.name_is_free(&name, None) => return Err(CommandError::NameTaken),
+            Some(name) => name,
+            None => self.contacts.free_name(""),
+        };
+        let number = self.count_contact();
+        let mut contact = Contact::new(number, name, invite.account, self.now.unix_ms);
+        contact.unnamed = unnamed;
+        self.contacts.insert(contact);
+        Ok(number)
+    }
+
+    /// A contact with a new account.
+    fn replace_contact(
+        &mut self,
+        number: ContactNumber,
+        name: Option<String>,
+        invite: &Invite,
+    ) -> Result<ContactNumber, CommandError> {
+        if name.as_ref().is_some_and(|name| !self.contacts.name_is_free(name, Some(number))) {
+            return Err(CommandError::NameTaken);
+        }
+        self.replace_account(number, invite.account)?;
+        if let (Some(name), Some(contact)) = (name, self.contacts.get_mut(number)) {
+            contact.name = name;
+        }
+        Ok(number)
+    }
+
+    fn check_invite(&self, invite: &Invite, replace: Option<ContactNumber>) -> Result<(), CommandError> {
         if !invite.is_for(&self.network) {
             return Err(CommandError::WrongNetwork);
         }
@@ -164,7 +194,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if invite.is_expired(self.epoch()) {
             return Err(CommandError::InviteExpired { expired_unix_ms: invite.expiry.start_unix_ms() });
         }
-        if self.contacts.len() >= CONTACTS_MAX {
+        if replace.is_none() && self.contacts.len() >= CONTACTS_MAX {
             return Err(CommandError::TooMany { limit: CONTACTS_MAX });
         }
         Ok(())
@@ -201,7 +231,8 @@ impl<P: EnvelopePool> Messenger<P> {
         self.changed(number)
     }
 
-    fn changed(&mut self, number: ContactNumber) -> Result<Reply, CommandError> {
+    /// Writes a contact and tells of it.
+    pub(crate) fn changed(&mut self, number: ContactNumber) -> Result<Reply, CommandError> {
         self.mark(Dirty::Contact(number));
         let view = self.contact_view(number)?;
         self.event(Event::ContactChanged(view.clone()));
@@ -209,20 +240,30 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     pub(crate) fn remove_contact(&mut self, number: ContactNumber) -> Result<Reply, CommandError> {
+        self.leave(number)?;
+        let was_forked = self.contacts.remove(number).is_some_and(|contact| contact.is_forked());
+        self.mark(Dirty::Contact(number));
+        self.event(Event::ContactRemoved(number));
+        if was_forked {
+            self.fork_is_over();
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Gives up all that is under way with a contact's account, and forgets its sessions.
+    pub(crate) fn leave(&mut self, number: ContactNumber) -> Result<(), CommandError> {
         self.contacts.get(number).ok_or(CommandError::NoSuchContact)?;
         for item in self.outbox.of_contact(number) {
             self.give_up(item);
         }
         self.forget_sessions(Owner::Contact(number));
         self.unwatch_bundles(number);
-        self.contacts.remove(number);
         self.receipts.remove(number);
         self.receipts_ready.remove(&number);
+        self.post_quantum_due.remove(&number);
         self.timers.cancel(crate::timers::Timer::Receipts(number));
-        self.mark(Dirty::Contact(number));
         self.mark(Dirty::Acks(number));
-        self.event(Event::ContactRemoved(number));
-        Ok(Reply::Done)
+        Ok(())
     }
 
     pub(crate) fn set_blocked(
@@ -248,6 +289,10 @@ impl<P: EnvelopePool> Messenger<P> {
             self.unwatch_bundles(number);
         } else {
             self.watch_bundles(number, rng);
+            // What came before they were blocked was read, and is confirmed now.
+            if self.receipts.due(number) > 0 {
+                self.schedule_receipts(number, rng);
+            }
             self.pump_due = true;
         }
         self.changed(number)

@@ -168,14 +168,27 @@ impl Post {
         self.way.in_flight.map(|(_, link)| link)
     }
 
-    /// Chooses a neighbour not tried in this round; when all were, a new round begins with any but the last.
-    pub(crate) fn choose_link(&mut self, held: &[LinkId], rng: &mut impl CryptoRng) -> Option<LinkId> {
-        let untried: Vec<LinkId> = held.iter().copied().filter(|link| !self.way.tried.contains(link)).collect();
-        if untried.is_empty() {
+    /// Chooses a neighbour not tried in this round, one that answers if there is any; when all were tried, a new
+    /// round begins.
+    pub(crate) fn choose_link(
+        &mut self,
+        held: &[LinkId],
+        is_silent: impl Fn(LinkId) -> bool,
+        rng: &mut impl CryptoRng,
+    ) -> Option<LinkId> {
+        if !self.has_untried(held) {
             self.way.tried.clear();
         }
-        let choice = if untried.is_empty() { held } else { &untried };
+        let untried = held.iter().copied().filter(|link| !self.way.tried.contains(link));
+        let (silent, answering): (Vec<_>, Vec<_>) = untried.partition(|&link| is_silent(link));
+        let choice = if answering.is_empty() { silent } else { answering };
         choice.get(delay::pick(choice.len(), rng)?).copied()
+    }
+
+    /// Every neighbour may be asked again.
+    #[cfg(test)]
+    pub(crate) fn begin_round(&mut self) {
+        self.way.tried.clear();
     }
 
     /// It was pushed over `link`.
@@ -280,7 +293,7 @@ mod tests {
         let mut asked = BTreeSet::new();
         for request in 0..3 {
             assert!(post.wants_push(Epoch(101)));
-            let link = post.choose_link(&held, &mut rng).unwrap();
+            let link = post.choose_link(&held, |_| false, &mut rng).unwrap();
             post.pushed(RequestId(request), link);
             assert!(!post.wants_push(Epoch(101)));
             assert_eq!(post.answered(RequestId(99), true), None);
@@ -290,8 +303,8 @@ mod tests {
         assert_eq!(asked.len(), 3);
         assert!(!post.has_untried(&held) && !post.taken);
         assert_eq!(post.interval_ms(600_000), 1_000);
-        assert!(post.choose_link(&held, &mut rng).is_some());
-        assert!(post.choose_link(&[], &mut rng).is_none());
+        assert!(post.choose_link(&held, |_| false, &mut rng).is_some());
+        assert!(post.choose_link(&[], |_| false, &mut rng).is_none());
         assert!(!post.wants_push(Epoch(102)));
         assert!(post.wants_push(Epoch(99)) && !post.wants_push(Epoch(98)) && post.is_ahead(Epoch(98)));
     }

@@ -1,7 +1,7 @@
 //! From a stamped envelope to a delivered one: pushed through a neighbour, seen again, kept by neighbours,
 //! confirmed by the recipient's device; or sealed again, or given up. SPEC: B9, B14.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use starling_relay::pool::EnvelopePool;
@@ -10,7 +10,7 @@ use starling_wire::envelope::{EnvelopeId, EpochRange};
 use starling_wire::push_cell::ExitPlaintext;
 
 use crate::messenger::Messenger;
-use crate::outbox::{Due, Item, Load};
+use crate::outbox::{Circumstances, Due, Item};
 use crate::post::{Post, PostId};
 use crate::stored::Dirty;
 use crate::timers::Timer;
@@ -31,6 +31,9 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn push(&mut self, id: PostId, rng: &mut impl CryptoRng) {
         let epoch = self.epoch();
         let Some(post) = self.post(id).filter(|post| post.wants_push(epoch)) else { return };
+        if self.is_held_back(id) {
+            return;
+        }
         if self.carrier.links.is_empty() {
             self.wait_for_link(id);
             return;
@@ -46,7 +49,12 @@ impl<P: EnvelopePool> Messenger<P> {
             self.came_back(id);
             return;
         }
-        let Some(link) = self.post_mut(id).and_then(|post| post.choose_link(&open, rng)) else { return };
+        let monotonic_ms = self.now.monotonic_ms;
+        let states = self.carrier.links.iter();
+        let silent: BTreeSet<LinkId> =
+            states.filter(|(_, state)| state.is_silent(monotonic_ms)).map(|(&link, _)| link).collect();
+        let chosen = self.post_mut(id).and_then(|post| post.choose_link(&open, |link| silent.contains(&link), rng));
+        let Some(link) = chosen else { return };
         let Some(chosen) = self.carrier.links.get_mut(&link) else { return };
         chosen.count_push(self.now.monotonic_ms);
         let onion_key = chosen.onion_key;
@@ -127,8 +135,15 @@ impl<P: EnvelopePool> Messenger<P> {
         let Some(id) = self.pushes.remove(&request) else { return };
         let taken = result.is_ok();
         let Some(post) = self.post_mut(id) else { return };
-        if post.answered(request, taken).is_none() {
-            return;
+        let Some(link) = post.answered(request, taken) else { return };
+        // What failed on our own side says nothing of the neighbour.
+        let answered = match result {
+            Ok(()) | Err(Refusal::Refused) => Some(true),
+            Err(Refusal::TimedOut) => Some(false),
+            Err(Refusal::NoPeers | Refusal::LinkGone | Refusal::Busy) => None,
+        };
+        if let (Some(answered), Some(state)) = (answered, self.carrier.links.get_mut(&link)) {
+            state.note_answer(answered, self.now.monotonic_ms);
         }
         self.mark_post(id);
         self.trace_answer(id, taken);
@@ -196,7 +211,7 @@ impl<P: EnvelopePool> Messenger<P> {
             PostId::Item(number) => {
                 let Some(item) = self.outbox.get_mut(number) else { return };
                 item.trace(unix_ms, TraceStep::CameBack);
-                if matches!(item.load, Load::Acks(_)) {
+                if item.load.is_unconfirmed() {
                     self.drop_item(number);
                 } else if kept {
                     self.raise_stage(id, DeliveryStage::Held);
@@ -321,7 +336,7 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     /// Forgets an item, keeping the life of a text where it can be read.
-    fn drop_item(&mut self, number: u64) {
+    pub(crate) fn drop_item(&mut self, number: u64) {
         self.forget_way(PostId::Item(number));
         let Some(item) = self.outbox.remove(number) else { return };
         self.mark(Dirty::Outbox(number));
@@ -335,10 +350,12 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Looks through the outbox for what is due by the wall clock.
     pub(crate) fn outbox_upkeep(&mut self) {
+        let time_is_sure = self.is_time_sure();
         let (now, links, lifetime_hours) = (self.now, self.carrier.links.len(), self.parameters.lifetime_hours);
         for number in self.outbox.numbers() {
+            let sealable = self.outbox.get(number).is_some_and(|item| self.is_sendable(item.contact));
             let Some(item) = self.outbox.get_mut(number) else { continue };
-            match item.due(now, links, lifetime_hours) {
+            match item.due(&Circumstances { now, time_is_sure, links, sealable, lifetime_hours }) {
                 Due::Nothing => {}
                 Due::Seal => self.seal_again(PostId::Item(number)),
                 Due::Expire => self.expire_item(number),
@@ -415,5 +432,54 @@ mod tests {
             outputs.extend(messenger.step(input, NOW, &mut rng).outputs);
         }
         assert_eq!(pushes, 1, "the own bundle, once");
+    }
+
+    #[test]
+    fn a_neighbour_that_leaves_a_push_unanswered_is_asked_last_for_a_minute() {
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let parameters = NetworkParameters::test("memory");
+        let pool = MemoryPool::new(&parameters);
+        let setup = Setup { parameters, onion_secret: [1; 32], name: String::new() };
+        let (mut messenger, _) = Messenger::create(setup, pool, NOW, &mut rng);
+        let onion_key = OnionSecret::from_bytes([2; 32]).public_key();
+        let group = AddressGroup { narrow: 0, wide: 0 };
+        let mut outputs = Vec::new();
+        for link in (1..=3).map(LinkId) {
+            let input = Input::LinkUp { link, group, outbound: true, onion_key, clock_offset_ms: 0 };
+            outputs.extend(messenger.step(input, NOW, &mut rng).outputs);
+        }
+        let mut asked = Vec::new();
+        while let Some(output) = outputs.pop() {
+            let input = match output {
+                Output::Compute { id, job } => {
+                    Input::Computed { id, result: job.run(&AtomicBool::new(false), &mut rng) }
+                }
+                Output::Push { id, link, .. } => {
+                    asked.push(link);
+                    let result = if asked.len() == 1 { Err(Refusal::TimedOut) } else { Ok(()) };
+                    Input::Done { id, result }
+                }
+                _ => continue,
+            };
+            outputs.extend(messenger.step(input, NOW, &mut rng).outputs);
+        }
+        let [silent, answering] = asked[..] else { panic!("asked {asked:?}") };
+        let id = PostId::Bundle;
+        let choose = |messenger: &mut Messenger<MemoryPool>, monotonic_ms, rng: &mut ChaCha20Rng| {
+            messenger.now.monotonic_ms = monotonic_ms;
+            messenger.post_mut(id).unwrap().begin_round();
+            messenger.push(id, rng);
+            let chosen = messenger.post(id).unwrap().in_flight_over().unwrap();
+            // A queue of ours that is full is no answer.
+            messenger.on_pushed(messenger.post(id).unwrap().in_flight().unwrap(), Err(Refusal::Busy), rng);
+            chosen
+        };
+        // With three to choose from, it would be among forty but once in ten million runs.
+        for _ in 0..40 {
+            assert_ne!(choose(&mut messenger, NOW.monotonic_ms + 59_999, &mut rng), silent);
+        }
+        let later: BTreeSet<LinkId> =
+            (0..40).map(|_| choose(&mut messenger, NOW.monotonic_ms + 60_000, &mut rng)).collect();
+        assert!(later.contains(&silent) && later.contains(&answering));
     }
 }

@@ -2,7 +2,7 @@
 //! SPEC: B5, B6, B9.5, B11.6, B15.
 
 use rand_core::CryptoRng;
-use starling_e2ee::prekey::Bundle;
+use starling_e2ee::prekey::{Bundle, BundleError};
 use starling_e2ee::record::Record;
 use starling_e2ee::session::Opened;
 use starling_relay::pool::EnvelopePool;
@@ -12,6 +12,7 @@ use crate::contact::{PinnedDevice, clean_name};
 use crate::content::{Content, Text};
 use crate::conversation::SEQUENCE_UNKNOWN;
 use crate::delay;
+use crate::device::OURSELVES;
 use crate::invitation::Owner;
 use crate::job::parts;
 use crate::messenger::Messenger;
@@ -100,7 +101,10 @@ impl<P: EnvelopePool> Messenger<P> {
     fn shown_text(&mut self, number: ContactNumber, account: [u8; 32], text: Text) -> MessageView {
         let reply_to = text.reply_to.and_then(|id| self.message_number_of(account, &id));
         let body = MessageBody::Text(text.text);
-        MessageView { reply_to, ..self.shown(number, text.sequence, body, text.created_unix_ms) }
+        let contact = self.contacts.get_mut(number);
+        let sequence = contact.map_or(text.sequence, |contact| contact.place_of(text.sequence));
+        self.mark(Dirty::Contact(number));
+        MessageView { reply_to, ..self.shown(number, sequence, body, text.created_unix_ms) }
     }
 
     /// A received message as people see it.
@@ -193,20 +197,33 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// An envelope under a contact's bundle tag; whether it was a valid bundle.
     pub(crate) fn take_bundle(&mut self, number: ContactNumber, envelope: &Envelope) -> bool {
+        if number == OURSELVES {
+            self.take_own_bundle(envelope);
+            return true;
+        }
         let hour = self.epoch().0;
         let Some(contact) = self.contacts.get_mut(number) else { return true };
         let Some(address) = contact.address else { return true };
         let pinned = contact.pinned_bundle();
         let opened = Bundle::open(&parts(envelope), &address, Some(&contact.account), pinned.as_ref(), hour);
-        let Ok(bundle) = opened else { return false };
+        let bundle = match opened {
+            Ok(bundle) if contact.is_undecided_about(&bundle.list) => return false,
+            Ok(bundle) => bundle,
+            Err(BundleError::ForkedList(bundle)) => {
+                let other = PinnedDevice { device: bundle.device, list: bundle.list };
+                return self.raise_fork(number, other, Some(*bundle));
+            }
+            Err(BundleError::Invalid) => return false,
+        };
         let known = contact.bundle.as_ref();
         if known.is_some_and(|known| known.precedence() >= bundle.precedence() && known.device == bundle.device) {
             return true;
         }
-        contact.pinned = Some(PinnedDevice { device: bundle.device, list: bundle.list });
+        let pinned = PinnedDevice { device: bundle.device, list: bundle.list };
         contact.shard = bundle.shard;
         contact.bundle = Some(bundle);
         self.mark(Dirty::Contact(number));
+        self.take_device(number, pinned);
         self.announce_ready(number);
         true
     }

@@ -63,11 +63,15 @@ pub enum RecordKind {
     BundlePost = 21,
     /// The highest handshake generation with somebody whose sessions were forgotten.
     Generation = 22,
+    /// An earlier device list of this account. Ordered by version.
+    PastList = 23,
+    /// A wall clock time that was right.
+    Time = 24,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -90,7 +94,15 @@ impl RecordKind {
         Self::Trace,
         Self::BundlePost,
         Self::Generation,
+        Self::PastList,
+        Self::Time,
     ];
+
+    /// Whether records of this kind end with the device: a new one of the same account starts from others. What a
+    /// program called its messages, and times that were right, go on.
+    pub const fn ends_with_device(self) -> bool {
+        self.loaded_at_start() && !matches!(self, Self::ClientId | Self::Time)
+    }
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.
     pub const fn loaded_at_start(self) -> bool {

@@ -85,6 +85,14 @@ impl Seen {
         gone
     }
 
+    /// All, with local number and time of arrival.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SeenKey, Option<MessageNumber>, u64)> {
+        self.accounts.iter().flat_map(|(&account, of)| {
+            let number = |id: &[u8; 16]| of.numbers.get(id).copied().flatten();
+            of.order.iter().map(move |(unix_ms, id)| ((account, *id), number(id), *unix_ms))
+        })
+    }
+
     /// Local number of a message that `account` sent.
     pub(crate) fn number(&self, key: &SeenKey) -> Option<MessageNumber> {
         self.accounts.get(&key.0)?.numbers.get(&key.1).copied().flatten()

@@ -8,14 +8,15 @@ use rand_core::CryptoRng;
 use starling_e2ee::handshake::{FIRST_GENERATION, initiate};
 use starling_e2ee::record::Record;
 use starling_e2ee::seal::{self, HeadPrefix, Sealed};
-use starling_e2ee::session::{RecoverySigns, SealedMessage, recovery_due};
+use starling_e2ee::session::{RECOVERY_INTERVAL_S, RecoverySigns, SealedMessage, recovery_due};
 use starling_relay::pool::EnvelopePool;
 use starling_relay::stamp::effort_for;
 use starling_wire::envelope::{Class, Envelope, Head, Tag, TopicId};
 use starling_wire::limits::EPOCH_MS;
 
+use crate::contact::Contact;
 use crate::invitation::Owner;
-use crate::job::Job;
+use crate::job::{Job, StampJob};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, Place};
 use crate::post::{Post, PostId, Unstamped};
@@ -27,10 +28,10 @@ use crate::view::{Event, QueuedReason, TraceStep};
 
 /// Stamped envelopes that wait for their turn to be pushed, beyond which nothing more is sealed.
 const PUSH_QUEUE_MAX: usize = 64;
-/// How long the one-time key of an invite that was used here is named in a handshake: the inviter keeps it for 28 days
-/// after the invite's expiry, which was not before we used it. A handshake that names an erased key is lost; one
-/// that names none comes as a request.
-const ONE_TIME_KEY_NAMED_MS: u64 = 27 * 24 * 3_600_000;
+/// How long after an invite was used here first contacts name its one-time key: the inviter keeps it for 28 days
+/// after the invite's expiry, which was not before we used it, and they lie in the network for 14 days and an hour
+/// of that; clocks differ by two. One that names an erased key is lost; one that names none comes as a request.
+const ONE_TIME_KEY_NAMED_MS: u64 = (28 * 24 - (14 * 24 + 1) - 2) * 3_600_000;
 /// Stamps asked for at a time.
 pub(crate) const STAMPS_AT_ONCE_MAX: usize = 8;
 
@@ -38,16 +39,19 @@ impl<P: EnvelopePool> Messenger<P> {
     /// Whether anything may leave at all. While neighbours take no more from us, sealing waits too: what is sealed
     /// must leave in its hour.
     fn may_seal(&self) -> bool {
-        !self.carrier.links.is_empty() && !self.clocks.holds() && self.push_queue.len() < PUSH_QUEUE_MAX
+        let ready = !self.carrier.links.is_empty() && !self.clocks.holds() && !self.settling;
+        ready && self.push_queue.len() < PUSH_QUEUE_MAX
     }
 
-    fn has_stamp_slot(&self) -> bool {
+    pub(crate) fn has_stamp_slot(&self) -> bool {
         self.stamping.len() < STAMPS_AT_ONCE_MAX
     }
 
     /// Why a message to `contact` would wait now.
     pub(crate) fn reason_to_wait(&self, contact: ContactNumber) -> QueuedReason {
-        if self.clocks.holds() {
+        if self.contacts.get(contact).is_some_and(Contact::is_forked) {
+            QueuedReason::DevicesForked
+        } else if self.clocks.holds() {
             QueuedReason::Clock
         } else if self.carrier.links.is_empty() {
             QueuedReason::NoPeers
@@ -100,7 +104,28 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Whether messages to the contact can be sealed: there is a session, or a bundle to make one with.
     pub(crate) fn is_sendable(&self, contact: ContactNumber) -> bool {
-        self.best_session(contact).is_some() || self.usable_bundle(contact)
+        match self.best_session(contact) {
+            Some(slot) => !self.is_handshake_over(contact, slot) || self.may_renew_handshake(contact),
+            None => self.usable_bundle(contact),
+        }
+    }
+
+    /// Whether a session that the peer has not answered is of no use any more: a first contact that repeats its
+    /// handshake may be opened only after the peer erased the keys that it names, and what is sealed beside it is
+    /// not read without one. SPEC: B5, B7.
+    fn is_handshake_over(&self, contact: ContactNumber, slot: Slot) -> bool {
+        let Some((contact, entry)) = self.contacts.get(contact).zip(self.sessions.get(slot)) else { return false };
+        let Some(end_hour) = entry.session.handshake_ends_hour() else { return false };
+        let key_end_ms = contact.added_unix_ms.saturating_add(ONE_TIME_KEY_NAMED_MS);
+        let key_is_over = entry.session.names_one_time_key() && key_end_ms <= self.now.unix_ms;
+        key_is_over || end_hour <= self.epoch().0
+    }
+
+    /// Whether a handshake may take the place of one that is over: at most one a day.
+    fn may_renew_handshake(&self, contact: ContactNumber) -> bool {
+        let last_ms = self.contacts.get(contact).and_then(|contact| contact.handshake_unix_ms);
+        let rested = |last_ms: u64| last_ms.saturating_add(RECOVERY_INTERVAL_S * 1_000) <= self.now.unix_ms;
+        self.usable_bundle(contact) && last_ms.is_none_or(rested)
     }
 
     fn usable_bundle(&self, contact: ContactNumber) -> bool {
@@ -120,6 +145,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.seal_bundle_if_due(rng);
         self.pump_contacts(rng);
         self.pump_receipts(rng);
+        self.pump_post_quantum(rng);
     }
 
     /// One item of each contact in turn, beginning after the one served last.
@@ -141,7 +167,7 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Confirmations alone go only when nothing waits to be pushed: else they gather in fewer envelopes.
     fn pump_receipts(&mut self, rng: &mut impl CryptoRng) {
-        while self.push_queue.is_empty() && self.has_stamp_slot() && !self.outbox.acks_are_full() {
+        while self.push_queue.is_empty() && self.has_stamp_slot() && !self.outbox.unconfirmed_is_full() {
             let Some(contact) = self.receipts_ready.pop_first() else { break };
             if self.receipts.due(contact) == 0 {
                 continue;
@@ -162,38 +188,54 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Seals the next item that waits for `contact`; whether there was one that could be.
     fn seal_next(&mut self, contact: ContactNumber, rng: &mut impl CryptoRng) -> bool {
-        let Some(number) = self.outbox.next_waiting(contact) else { return false };
-        if self.contacts.get(contact).is_none_or(|contact| contact.blocked) {
+        let Some(to) = self.contacts.get(contact) else { return false };
+        if self.outbox.next_waiting(contact).is_none() || to.blocked || to.is_forked() {
             return false;
         }
-        let Some(slot) = self.session_for(contact, rng) else { return false };
+        let Some(slot) = self.session_for(contact, rng) else {
+            self.refresh_reasons(contact);
+            return false;
+        };
         if self.sessions.get(slot).is_none_or(|entry| !entry.session.can_send()) {
             self.refresh_reasons(contact);
             return false;
         }
-        self.seal_item(number, slot, rng)
+        // A new session has put its greeting first.
+        self.outbox.next_waiting(contact).is_some_and(|number| self.seal_item(number, slot, rng))
     }
 
-    /// The session on which to send, made from the bundle if there is none.
+    /// The session on which to send, made from the bundle if there is none that serves.
     fn session_for(&mut self, contact: ContactNumber, rng: &mut impl CryptoRng) -> Option<Slot> {
-        if let Some(slot) = self.best_session(contact) {
-            return Some(slot);
+        match self.best_session(contact) {
+            Some(slot) if !self.is_handshake_over(contact, slot) => Some(slot),
+            Some(_) if !self.may_renew_handshake(contact) => None,
+            Some(_) | None => self.make_next_session(contact, rng),
         }
+    }
+
+    /// A handshake of the next generation; everything unconfirmed is sealed again there, under the same message ids.
+    fn make_next_session(&mut self, contact: ContactNumber, rng: &mut impl CryptoRng) -> Option<Slot> {
         let device = self.contacts.get(contact)?.bundle.as_ref()?.device;
         let highest = self.highest_generation(Some(Owner::Contact(contact)), &device);
-        self.make_session(contact, highest.map_or(FIRST_GENERATION, |known| known.saturating_add(1)), rng)
+        let generation = highest.map_or(FIRST_GENERATION, |known| known.saturating_add(1));
+        let slot = self.make_session(contact, generation, rng)?;
+        for item in self.outbox.of_contact(contact) {
+            if self.outbox.get(item).is_some_and(|item| item.is_open() && !item.waits()) {
+                self.unseal(item);
+            }
+        }
+        self.pump_due = true;
+        Some(slot)
     }
 
     /// A handshake with the contact's newest bundle.
     fn make_session(&mut self, number: ContactNumber, generation: u32, rng: &mut impl CryptoRng) -> Option<Slot> {
-        let (hour, unix_ms) = (self.epoch().0, self.now.unix_ms);
+        let (hour, unix_ms, sure) = (self.epoch().0, self.now.unix_ms, self.is_time_sure());
         let contact = self.contacts.get_mut(number)?;
         let bundle = contact.bundle.as_ref().filter(|bundle| bundle.is_usable(hour))?;
         // A one-time key serves one handshake, whether that arrives or not; one that may be erased by now, none.
-        if contact.added_unix_ms.saturating_add(ONE_TIME_KEY_NAMED_MS) <= unix_ms {
-            contact.one_time_key = None;
-        }
-        let one_time = contact.one_time_key;
+        let over = contact.added_unix_ms.saturating_add(ONE_TIME_KEY_NAMED_MS) <= unix_ms;
+        let one_time = contact.one_time_key.filter(|_| !over);
         let named = one_time.as_ref().map(|(id, public)| (*id, public));
         let made = initiate(&self.identity, bundle, named, generation, &self.network.0, unix_ms, rng);
         contact.handshake_unix_ms = Some(unix_ms);
@@ -202,7 +244,9 @@ impl<P: EnvelopePool> Messenger<P> {
             self.mark(Dirty::Contact(number));
             return None;
         };
-        contact.one_time_key = None;
+        if one_time.is_some() || sure {
+            contact.one_time_key = None;
+        }
         let id = session.id();
         let slot = self.sessions.insert(session, Owner::Contact(number));
         // Nobody can have written on it yet: nothing to look up.
@@ -223,17 +267,9 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Makes a new handshake when the old session has visibly failed. SPEC: B7.
     pub(crate) fn recover(&mut self, number: ContactNumber, rng: &mut impl CryptoRng) {
-        let Some((slot, signs)) = self.recovery_signs(number) else { return };
-        if !recovery_due(&signs, self.now.unix_ms / 1_000) {
-            return;
+        if self.recovery_signs(number).is_some_and(|signs| recovery_due(&signs, self.now.unix_ms / 1_000)) {
+            self.make_next_session(number, rng);
         }
-        let Some(entry) = self.sessions.get(slot) else { return };
-        let device = *entry.session.peer();
-        let highest = self.highest_generation(Some(Owner::Contact(number)), &device).unwrap_or(0);
-        if self.make_session(number, highest.saturating_add(1), rng).is_none() {
-            return;
-        }
-        self.seal_open_again(number);
     }
 
     /// Seals what a contact has not confirmed again, under the same message ids, on the session that is best now.
@@ -246,8 +282,8 @@ impl<P: EnvelopePool> Messenger<P> {
         self.pump_due = true;
     }
 
-    fn recovery_signs(&self, number: ContactNumber) -> Option<(Slot, RecoverySigns)> {
-        let contact = self.contacts.get(number)?;
+    fn recovery_signs(&self, number: ContactNumber) -> Option<RecoverySigns> {
+        let contact = self.contacts.get(number).filter(|contact| !contact.is_forked())?;
         let bundle = contact.bundle.as_ref().filter(|bundle| bundle.is_usable(self.epoch().0))?;
         let slot = self.best_session(number)?;
         let session = &self.sessions.get(slot)?.session;
@@ -256,14 +292,13 @@ impl<P: EnvelopePool> Messenger<P> {
         let oldest = unacknowledged.filter_map(|item| item.first_sealed_unix_ms).min();
         let newest_session = self.sessions.of(Owner::Contact(number)).into_iter().filter_map(|s| self.sessions.get(s));
         let last = newest_session.map(|entry| entry.session.created_unix_ms()).max().unwrap_or(0);
-        let signs = RecoverySigns {
+        Some(RecoverySigns {
             oldest_unacknowledged_unix_s: oldest.map(|ms| ms / 1_000),
             chain_exhausted: session.chain_exhausted(),
             last_handshake_unix_s: last / 1_000,
             last_recovery_unix_s: contact.handshake_unix_ms.map(|ms| ms / 1_000),
             bundle_created_hour: bundle.created_hour,
-        };
-        Some((slot, signs))
+        })
     }
 
     fn prefix(&self, topic: TopicId) -> HeadPrefix {
@@ -280,7 +315,7 @@ impl<P: EnvelopePool> Messenger<P> {
         let Some(item) = self.outbox.get(number) else { return false };
         let contact = item.contact;
         let first = matches!(item.load, Load::Greeting) && self.first_contact_pending(slot);
-        let records = self.item_records(number, first);
+        let records = self.item_records(number, slot, first);
         let Some((place, post)) = self.seal_records(contact, slot, &records, first, rng) else { return false };
         let unix_ms = self.now.unix_ms;
         let until_ms = post.epoch().start_unix_ms().saturating_add(self.lifetime_ms());
@@ -291,6 +326,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.show_state(number);
         self.start_stamp(PostId::Item(number));
+        self.note_post_quantum(contact);
         true
     }
 
@@ -305,28 +341,35 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Acknowledgements alone.
     fn seal_receipts(&mut self, contact: ContactNumber, rng: &mut impl CryptoRng) -> bool {
-        let Some(slot) = self.best_session(contact) else { return false };
-        if self.contacts.get(contact).is_none_or(|contact| contact.blocked)
-            || self.sessions.get(slot).is_none_or(|entry| !entry.session.can_send())
-        {
+        if self.contacts.get(contact).is_none_or(|contact| contact.blocked || contact.is_forked()) {
             return false;
         }
-        let records = self.receipts_records(contact);
+        let Some(slot) = self.session_for(contact, rng) else { return false };
+        if self.sessions.get(slot).is_none_or(|entry| !entry.session.can_send()) {
+            return false;
+        }
+        let records = self.receipts_records(contact, slot);
         let Some((place, post)) = self.seal_records(contact, slot, &records, false, rng) else { return false };
-        let number = self.count_message().0;
         let acks = records.iter().filter_map(|record| if let Record::Acks(ids) = record { Some(ids) } else { None });
-        let mut item = Item::new(number, contact, [0; 16], Load::Acks(acks.flatten().copied().collect()));
-        item.sealed(place, post, self.now.unix_ms);
-        self.outbox.insert(item);
-        self.mark(Dirty::Outbox(number));
-        self.start_stamp(PostId::Item(number));
+        self.post_unconfirmed(contact, Load::Acks(acks.flatten().copied().collect()), place, post);
         if self.receipts.due(contact) > 0 {
             self.receipts_ready.insert(contact);
         }
         true
     }
 
-    fn seal_records(
+    /// Puts an envelope that nobody confirms on its way.
+    pub(crate) fn post_unconfirmed(&mut self, contact: ContactNumber, load: Load, place: Place, post: Post) {
+        let number = self.count_message().0;
+        let mut item = Item::new(number, contact, [0; 16], load);
+        item.sealed(place, post, self.now.unix_ms);
+        self.outbox.insert(item);
+        self.mark(Dirty::Outbox(number));
+        self.start_stamp(PostId::Item(number));
+    }
+
+    /// Seals `records` on a session; its record is written with the step. `first`: as a first contact.
+    pub(crate) fn seal_records(
         &mut self,
         contact: ContactNumber,
         slot: Slot,
@@ -337,16 +380,17 @@ impl<P: EnvelopePool> Messenger<P> {
         let topic = self.topic_of(self.contacts.get(contact)?.shard);
         let prefix = self.prefix(topic);
         let ephemeral = self.take_ephemeral(rng);
+        let unix_ms = self.now.unix_ms;
         let session = &mut self.sessions.get_mut(slot)?.session;
         let sealed = if first {
             session.seal_first_contact(&prefix, records, &ephemeral, rng)
         } else {
-            session.seal(seal::Class::Small, &prefix, records, &ephemeral, rng)
+            session.seal(seal::Class::Small, &prefix, records, &ephemeral, unix_ms, rng)
         };
         let SealedMessage { sealed, chain, number } = sealed.ok()?;
         let session = session.id();
         self.mark(Dirty::Session(session));
-        let post = Post::new(self.unstamped(topic, sealed), self.now.unix_ms);
+        let post = Post::new(self.unstamped(topic, sealed), unix_ms);
         Some((Place { session, chain, number }, post))
     }
 
@@ -356,7 +400,11 @@ impl<P: EnvelopePool> Messenger<P> {
         let (head, body) = (unstamped.head(), unstamped.body.clone());
         let fill = self.pool.fill_bytes(head.topic, head.epoch, Class::Small);
         let effort = effort_for(&self.parameters, Class::Small, fill);
-        let job = self.compute(Job::Stamp { network: self.network, head, body, effort });
+        let urgent = match post {
+            PostId::Item(number) => self.outbox.get(number).is_some_and(|item| !item.load.is_unconfirmed()),
+            PostId::Bundle => false,
+        };
+        let job = self.compute(Job::Stamp(StampJob { network: self.network, head, body, effort, urgent }));
         self.stamping.insert(job, post);
     }
 
@@ -387,9 +435,10 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
-    /// The envelope of `id` is of no use any more; it waits to be sealed anew.
+    /// The envelope of `id` is of no use any more; it waits to be sealed anew, unless its session says when.
     pub(crate) fn seal_again(&mut self, id: PostId) {
         match id {
+            PostId::Item(number) if self.is_post_quantum(number) => self.drop_item(number),
             PostId::Item(number) => self.unseal(number),
             PostId::Bundle => self.drop_bundle_post(),
         }

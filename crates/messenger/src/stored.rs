@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use starling_e2ee::identity::Identity;
+use starling_e2ee::identity::{DeviceList, Identity};
 use starling_e2ee::prekey::Prekeys;
 use starling_e2ee::session::{SessionId, SkippedKey};
 use starling_relay::pool::EnvelopePool;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::backup::contents as backup;
+use crate::clock::KnownTime;
 use crate::command::ClientIdRecord;
 use crate::contact::Contact;
 use crate::generation::GenerationRecord;
@@ -50,6 +52,7 @@ pub(crate) enum Dirty {
     ClientId([u8; 16]),
     BundlePost,
     Generation([u8; 32]),
+    Time,
 }
 
 /// Own name, where mail is read, and the counters.
@@ -81,6 +84,36 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// As it stands in a backup.
+    pub(crate) fn to_backup(&self) -> backup::Profile {
+        backup::Profile {
+            name: self.name.clone(),
+            shard: self.shard,
+            address: self.address.clone(),
+            message_key: self.message_key.clone(),
+            next_message: self.next_message,
+            next_contact: self.next_contact,
+            next_invite: self.next_invite,
+            next_request: self.next_request,
+        }
+    }
+
+    /// Of a backup: address and shard stay, by them contacts find this account's mail.
+    pub(crate) fn from_backup(profile: backup::Profile, next_message: u64) -> Self {
+        Self {
+            name: profile.name,
+            shard: profile.shard,
+            address: profile.address,
+            message_key: profile.message_key,
+            next_message,
+            next_contact: profile.next_contact,
+            next_invite: profile.next_invite,
+            next_request: profile.next_request,
+        }
+    }
+}
+
 fn count(counter: &mut u64) -> u64 {
     let number = *counter;
     *counter += 1;
@@ -101,9 +134,12 @@ pub(crate) struct FirstContactRecord {
 /// A received message id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SeenRecord {
-    key: SeenKey,
-    number: Option<MessageNumber>,
-    unix_ms: u64,
+    /// Account and message id.
+    pub(crate) key: SeenKey,
+    /// Local number, if it was one to show.
+    pub(crate) number: Option<MessageNumber>,
+    /// When it came, ms since 1970.
+    pub(crate) unix_ms: u64,
 }
 
 /// Acknowledgements of a contact.
@@ -117,6 +153,12 @@ struct AcksRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct CursorRecord {
     arrival: u64,
+}
+
+/// A wall clock time that was right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct TimeRecord {
+    unix_ms: u64,
 }
 
 /// Why a messenger cannot start from what is stored: our disk, or a newer Starling wrote it.
@@ -135,7 +177,8 @@ pub enum RestoreError {
     Missing(RecordKind),
 }
 
-fn put<T: Serialize>(key: VaultKey, value: &T) -> VaultWrite {
+/// Sets a record.
+pub(crate) fn put<T: Serialize>(key: VaultKey, value: &T) -> VaultWrite {
     VaultWrite::Put { key, value: encode_record(value) }
 }
 
@@ -146,15 +189,18 @@ fn put_or_delete<T: Serialize>(key: VaultKey, value: Option<&T>) -> VaultWrite {
     }
 }
 
-fn seen_key((account, id): SeenKey) -> VaultKey {
+/// Where a received message id lies.
+pub(crate) fn seen_key((account, id): SeenKey) -> VaultKey {
     VaultKey::named(RecordKind::Seen, [account.as_slice(), &id].concat())
 }
 
-fn used_key((account, key_id): ([u8; 32], u64)) -> VaultKey {
+/// Where an invite used here lies.
+pub(crate) fn used_key((account, key_id): ([u8; 32], u64)) -> VaultKey {
     VaultKey::named(RecordKind::UsedInvite, [account.as_slice(), &key_id.to_le_bytes()].concat())
 }
 
-fn number_key(kind: RecordKind, number: u64) -> VaultKey {
+/// Where a numbered record lies.
+pub(crate) fn number_key(kind: RecordKind, number: u64) -> VaultKey {
     VaultKey::named(kind, number.to_le_bytes())
 }
 
@@ -202,6 +248,9 @@ impl<P: EnvelopePool> Messenger<P> {
             Dirty::ClientId(id) => put_or_delete(VaultKey::named(RecordKind::ClientId, id), self.client_ids.get(&id)),
             Dirty::Generation(account) => {
                 put_or_delete(VaultKey::named(RecordKind::Generation, account), self.generations.get(&account))
+            }
+            Dirty::Time => {
+                put(VaultKey::single(RecordKind::Time), &TimeRecord { unix_ms: self.known_time.stored_unix_ms() })
             }
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
@@ -260,6 +309,11 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn count_message(&mut self) -> MessageNumber {
         self.mark(Dirty::Profile);
         MessageNumber(count(&mut self.profile.next_message))
+    }
+
+    /// The number that comes next.
+    pub(crate) fn next_message(&self) -> MessageNumber {
+        MessageNumber(self.profile.next_message)
     }
 
     /// Whether `number` was given to a message or another outbox item.
@@ -340,6 +394,11 @@ impl<P: EnvelopePool> Messenger<P> {
         for record in loaded.generations {
             self.generations.remember(record);
         }
+        loaded.past_lists.sort_by_key(|list| list.head(&self.identity.public().account).version);
+        self.past_lists = loaded.past_lists;
+        if let Some(time) = loaded.time {
+            self.known_time = KnownTime::restored(time.unix_ms, self.now);
+        }
         self.bundle_post = loaded.bundle_post;
         if let Some(id) = self.bundle_post.as_ref().and_then(Post::id) {
             self.outbox.remember_id(id, PostId::Bundle);
@@ -367,6 +426,8 @@ struct Loaded {
     client_ids: Vec<ClientIdRecord>,
     bundle_post: Option<Post>,
     generations: Vec<GenerationRecord>,
+    past_lists: Vec<DeviceList>,
+    time: Option<TimeRecord>,
 }
 
 impl Loaded {
@@ -391,7 +452,9 @@ impl Loaded {
             RecordKind::Request => self.requests.push(decode_record(value)?),
             RecordKind::ClientId => self.client_ids.push(decode_record(value)?),
             RecordKind::BundlePost => self.bundle_post = Some(decode_record(value)?),
+            RecordKind::PastList => self.past_lists.push(decode_record(value)?),
             RecordKind::Generation => self.generations.push(decode_record(value)?),
+            RecordKind::Time => self.time = Some(decode_record(value)?),
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event

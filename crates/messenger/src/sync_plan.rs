@@ -25,6 +25,8 @@ pub(crate) const FIRST_SYNC_DELAY_MS: u64 = 200;
 pub(crate) const SYNC_DEADLINE_MS: u64 = 600_000;
 /// Time without links after which missed hours are caught up.
 const ALONE_MS: u64 = 600_000;
+/// How long a neighbour that was busy is asked for nothing.
+const BUSY_MS: u64 = 30_000;
 /// Failed tries of one part of the catching up before it is left to the daily rhythm.
 const CATCH_UP_TRIES_MAX: u32 = 6;
 /// Hours before now at which the parts of the catching up end, newest first.
@@ -65,8 +67,10 @@ pub(crate) struct SyncPlan {
     ready: BTreeMap<LinkId, bool>,
     /// Links that were not yet asked at all.
     fresh: BTreeSet<LinkId>,
-    /// Links with which the whole was not yet compared.
-    strange: BTreeSet<LinkId>,
+    /// Links with which the whole, or what is left of it, was not yet compared.
+    strange: BTreeMap<LinkId, Option<EpochRange>>,
+    /// Links that were busy, and until when they are left alone.
+    resting: BTreeMap<LinkId, u64>,
     /// The turn of the rhythm.
     turn: VecDeque<LinkId>,
     running: BTreeMap<LinkId, Running>,
@@ -86,7 +90,8 @@ impl SyncPlan {
         Self {
             ready: BTreeMap::new(),
             fresh: BTreeSet::new(),
-            strange: BTreeSet::new(),
+            strange: BTreeMap::new(),
+            resting: BTreeMap::new(),
             turn: VecDeque::new(),
             running: BTreeMap::new(),
             catch_up: None,
@@ -119,7 +124,7 @@ impl SyncPlan {
         if let Some(ready) = self.ready.get_mut(&link) {
             *ready = true;
             self.fresh.insert(link);
-            self.strange.insert(link);
+            self.strange.insert(link, None);
         }
     }
 
@@ -129,6 +134,7 @@ impl SyncPlan {
         self.ready.remove(&link);
         self.fresh.remove(&link);
         self.strange.remove(&link);
+        self.resting.remove(&link);
         self.turn.retain(|&other| other != link);
         if let Some(catch_up) = &mut self.catch_up {
             catch_up.helpers.remove(&link);
@@ -150,7 +156,7 @@ impl SyncPlan {
     pub(crate) fn ended(&mut self, link: LinkId, complete: bool) {
         let Some(running) = self.running.remove(&link) else { return };
         if running.reason == Reason::Whole && !complete {
-            self.strange.insert(link);
+            self.strange.insert(link, None);
         }
         let Some(catch_up) = &mut self.catch_up else { return };
         if let Reason::Part(tries) = running.reason {
@@ -166,6 +172,20 @@ impl SyncPlan {
         }
         if catch_up.whole.as_ref().is_some_and(VecDeque::is_empty) {
             self.catch_up = None;
+        }
+    }
+
+    /// The neighbour had no time for all of a sync: `rest` is left, and goes on when it had a rest. No try is counted.
+    pub(crate) fn busy(&mut self, link: LinkId, rest: EpochRange, monotonic_ms: u64) {
+        let Some(running) = self.running.remove(&link) else { return };
+        self.resting.insert(link, monotonic_ms.saturating_add(BUSY_MS));
+        let rest = rest.intersect(&running.window).unwrap_or(running.window);
+        let is_short = running.window.last.0.saturating_sub(running.window.first.0) <= CATCH_UP_HOURS[0] + 1;
+        match (running.reason, &mut self.catch_up) {
+            (Reason::Part(tries), Some(catch_up)) => catch_up.parts.push_front((rest, tries)),
+            // The next turn covers the last hours anyway.
+            (Reason::Rhythm, _) if is_short => {}
+            _ => _ = self.strange.insert(link, Some(rest)),
         }
     }
 
@@ -192,12 +212,13 @@ impl SyncPlan {
     }
 
     fn idle(&self, link: LinkId) -> bool {
-        self.ready.get(&link) == Some(&true) && !self.running.contains_key(&link)
+        self.ready.get(&link) == Some(&true) && !self.running.contains_key(&link) && !self.resting.contains_key(&link)
     }
 
     /// What to start now; marks it as running.
     pub(crate) fn start(&mut self, at: Now, rng: &mut impl CryptoRng) -> Vec<(LinkId, EpochRange)> {
         let now = Epoch::from_unix_ms(at.unix_ms);
+        self.resting.retain(|_, until_ms| *until_ms > at.monotonic_ms);
         if self.missed_from.is_some() && self.ready.values().any(|&ready| ready) {
             self.begin_catch_up(now);
         }
@@ -247,9 +268,10 @@ impl SyncPlan {
         if !self.due {
             return None;
         }
-        if let Some(link) = self.strange.iter().copied().find(|&link| self.idle(link)) {
+        if let Some((&link, &rest)) = self.strange.iter().find(|&(&link, _)| self.idle(link)) {
             self.due = false;
-            return Some((link, Running { window: self.window(self.lifetime_hours, now), reason: Reason::Whole }));
+            let window = rest.unwrap_or_else(|| self.window(self.lifetime_hours, now));
+            return Some((link, Running { window, reason: Reason::Whole }));
         }
         if self.turn.is_empty() {
             let mut links: Vec<LinkId> = self.ready.keys().copied().collect();
@@ -334,6 +356,33 @@ mod tests {
         assert!(plan.start(at(401), &mut rng).is_empty());
         plan.link_ready(LinkId(9));
         assert_eq!(plan.start(at(600), &mut rng), [(LinkId(9), first[0].1)]);
+    }
+
+    #[test]
+    fn a_busy_neighbour_is_left_alone_for_a_while_and_then_goes_on_where_it_was() {
+        let mut plan = plan_with(1);
+        let mut rng = rng();
+        let (link, window) = plan.start(at(200), &mut rng)[0];
+        plan.ended(link, true);
+        let (_, second) = plan.start(at(300), &mut rng)[0];
+        assert!(second.last < window.first);
+        let rest = EpochRange { first: second.first, last: second.first.plus(1) };
+        for tries in 0..2 * u64::from(CATCH_UP_TRIES_MAX) {
+            plan.busy(link, rest, 300 + tries * BUSY_MS);
+            plan.tick();
+            assert!(plan.start(at(300 + tries * BUSY_MS + BUSY_MS - 1), &mut rng).is_empty(), "not in a loop");
+            let again = plan.start(at(300 + tries * BUSY_MS + BUSY_MS), &mut rng);
+            assert_eq!(again, [(link, rest)], "nothing is given up");
+        }
+        plan.ended(link, true);
+        plan.missed_from = None;
+        plan.catch_up = None;
+        plan.tick();
+        let whole = plan.start(at(HOUR_MS), &mut rng);
+        assert_eq!(whole[0].1, EpochRange { first: NOW.plus(1).minus(336), last: NOW.plus(2) });
+        plan.busy(link, rest, HOUR_MS);
+        plan.tick();
+        assert_eq!(plan.start(at(HOUR_MS + BUSY_MS), &mut rng), [(link, rest)]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use starling_wire::envelope::{Envelope, EnvelopeId, EpochRange, TopicId};
 use starling_wire::invite::InvitePeer;
 use starling_wire::push_cell::PushCell;
 
+use crate::backup::Export;
 use crate::job::{Job, JobResult};
 use crate::record::VaultWrite;
 use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
@@ -93,6 +94,17 @@ pub struct SyncStats {
     pub rounds: u32,
 }
 
+/// Why a reconciliation ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncBroken {
+    /// The stream broke, or there was none.
+    Stream,
+    /// The neighbour has no time for it now.
+    Busy,
+    /// The neighbour broke the protocol.
+    Fault(Fault),
+}
+
 /// Local number of a contact; shown as `p_...`, its conversation as `c_...`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ContactNumber(pub u64);
@@ -143,6 +155,8 @@ pub enum Command {
         invite: Box<starling_wire::invite::Invite>,
         /// Local name; that of the invite if absent.
         name: Option<String>,
+        /// The contact whose new account it is: the history stays, the verified mark is dropped.
+        replace: Option<ContactNumber>,
     },
     /// All contacts.
     Contacts,
@@ -161,6 +175,20 @@ pub enum Command {
         contact: ContactNumber,
         /// Whether nothing of theirs is shown from now on.
         blocked: bool,
+    },
+    /// Sets or drops the mark that the contact's account key is theirs.
+    SetVerified {
+        /// Whose.
+        contact: ContactNumber,
+        /// Whether the person found it to be.
+        verified: bool,
+    },
+    /// Decides between two device lists that carry the contact's signature; without effect when there is one.
+    TrustList {
+        /// Whose.
+        contact: ContactNumber,
+        /// Which.
+        choice: ListChoice,
     },
     /// People who wrote without an invite.
     Requests,
@@ -186,6 +214,17 @@ pub enum Command {
     },
     /// The present state of a message that is not yet final, and what happened to it.
     Trace(MessageNumber),
+    /// All that the core knows that belongs in a backup.
+    Export,
+}
+
+/// Which of two device lists of one version is the contact's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListChoice {
+    /// The one known first.
+    Known,
+    /// The one that raised the alarm.
+    Other,
 }
 
 /// Why a command was refused. Each is turned into one error code of the local API.
@@ -289,6 +328,8 @@ pub enum Reply {
     },
     /// To [`Command::Trace`], oldest line first.
     Trace(Vec<TraceLine>),
+    /// To [`Command::Export`].
+    Export(Box<Export>),
     /// Refused.
     Refused(CommandError),
 }
@@ -350,12 +391,12 @@ pub enum Input {
     SyncEnded {
         /// With whom.
         link: LinkId,
-        /// Over which epochs.
+        /// Over which epochs; those that are left to do when the neighbour was busy.
         window: EpochRange,
         /// Those of the watched ids that the neighbour holds.
         held: Vec<EnvelopeId>,
-        /// What it achieved, or what the neighbour did wrong; [`None`] in the error when the stream broke.
-        result: Result<SyncStats, Option<Fault>>,
+        /// What it achieved, or why it ended early.
+        result: Result<SyncStats, SyncBroken>,
     },
     /// The network did, or did not do, what [`Output::Publish`] or [`Output::Push`] asked.
     Done {

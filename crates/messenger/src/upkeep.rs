@@ -45,6 +45,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.wake_inbox(rng);
         self.pump_due = true;
+        self.begin_device(rng);
         self.on_upkeep(rng);
     }
 
@@ -64,6 +65,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.mark_cursor_if_moved();
         self.judge_clock();
         self.judge_disk();
+        self.note_time();
         while self.ephemerals.len() < EPHEMERALS_AHEAD {
             self.ephemerals.push(Ephemeral::generate(rng));
         }
@@ -75,29 +77,53 @@ impl<P: EnvelopePool> Messenger<P> {
         if self.upkeep_epoch != Some(epoch) {
             let jumped = self.upkeep_epoch.is_some_and(|last| last.plus(1) != epoch);
             self.upkeep_epoch = Some(epoch);
+            self.erasure_due = true;
+            self.erase_if_sure();
             self.hourly(jumped, rng);
+        } else {
+            self.erase_if_sure();
         }
+    }
+
+    /// Whether the wall clock is to be believed where something would be gone for ever.
+    pub(crate) fn is_time_sure(&mut self) -> bool {
+        let median = self.clocks.median(self.parameters.scope, self.now);
+        self.known_time.judge(median, self.now)
+    }
+
+    /// Notes the time in the vault once in a while, if it is right.
+    fn note_time(&mut self) {
+        if self.is_time_sure() && self.known_time.wants_note() {
+            self.mark(Dirty::Time);
+        }
+    }
+
+    /// Erases what is over, once an hour, by a clock that is right.
+    fn erase_if_sure(&mut self) {
+        if !self.erasure_due || !self.is_time_sure() {
+            return;
+        }
+        self.erasure_due = false;
+        self.expire_pool(self.epoch());
+        self.erase_prekeys();
+        self.expire_invites();
+        self.expire_sessions();
+        self.expire_seen();
     }
 
     /// `jumped`: the hour before was not the last one seen.
     fn hourly(&mut self, jumped: bool, rng: &mut impl CryptoRng) {
         let epoch = self.epoch();
-        self.expire_pool(epoch);
-        if self.prekeys.needs_renewal(epoch.0) {
-            self.prekeys.renew(&self.identity, self.profile.shard, epoch.0, rng);
-            self.mark(Dirty::Prekeys);
-            self.drop_bundle_post();
+        if self.prekeys.needs_renewal(epoch.0) && !self.settling {
+            self.renew_prekeys(rng);
         }
-        self.erase_prekeys();
-        self.expire_invites();
-        self.expire_sessions();
-        self.expire_seen();
         self.inbox.forget_tries();
         let contacts: Vec<ContactNumber> = self.contacts.iter().map(|contact| contact.number).collect();
         let week = weeks_to_read(epoch.0).last();
         if self.bundle_week != week {
             self.bundle_week = week;
             self.bundle_tags.clear();
+            self.watch_own_bundles(rng);
             contacts.iter().for_each(|&number| self.watch_bundles(number, rng));
         } else {
             // A bundle's age is judged by the clock of the moment when it is read. One refused by a wrong clock,
@@ -106,7 +132,17 @@ impl<P: EnvelopePool> Messenger<P> {
             let again: Vec<ContactNumber> = contacts.iter().filter(again).copied().collect();
             again.into_iter().for_each(|number| self.watch_bundles(number, rng));
         }
-        contacts.into_iter().for_each(|number| self.recover(number, rng));
+        for number in contacts {
+            self.recover(number, rng);
+            self.note_post_quantum(number);
+        }
+    }
+
+    /// Signs a new bundle, to be published.
+    pub(crate) fn renew_prekeys(&mut self, rng: &mut impl CryptoRng) {
+        self.prekeys.renew(&self.identity, self.profile.shard, self.epoch().0, rng);
+        self.mark(Dirty::Prekeys);
+        self.drop_bundle_post();
     }
 
     fn erase_prekeys(&mut self) {

@@ -18,6 +18,8 @@ pub enum QueuedReason {
     Clock,
     /// Too many messages wait for the contact's answer; the chain goes on when it comes.
     Unanswered,
+    /// Two device lists carry the contact's signature, and the person has not decided between them.
+    DevicesForked,
 }
 
 /// Where a message is. The order is total, and states never go back.
@@ -102,6 +104,8 @@ pub enum ContactState {
     Ready,
     /// Nothing of theirs is shown.
     Blocked,
+    /// Two device lists carry their signature: nothing is sent before the person decides.
+    Forked,
 }
 
 /// A contact.
@@ -121,6 +125,12 @@ pub struct ContactView {
     pub last_heard_unix_ms: Option<u64>,
     /// Last message either way, ms since 1970.
     pub last_activity_unix_ms: u64,
+    /// When the person last found that the account key is theirs, ms since 1970.
+    pub verified_unix_ms: Option<u64>,
+    /// They were verified, and have another account since.
+    pub mark_lost: bool,
+    /// When they last changed their devices, ms since 1970; the account is the same.
+    pub devices_changed_unix_ms: Option<u64>,
 }
 
 /// State of an invite made here.
@@ -204,8 +214,14 @@ pub struct StatusView {
     pub clock_holds_sends: bool,
     /// Open requests.
     pub requests: u32,
+    /// Names of contacts to whom nothing is sent because their device list is forked.
+    pub forked: Vec<String>,
+    /// Names of contacts who were verified, and have another account since.
+    pub marks_lost: Vec<String>,
     /// Messages found waiting at the start of this run and taken up again.
     pub recovered: u32,
+    /// Another device of this account has taken this one's place: contacts write to that one.
+    pub replaced: bool,
     /// Milliseconds since 1970 at which this answer was made.
     pub at_unix_ms: u64,
 }
@@ -273,7 +289,7 @@ pub enum Event {
     ContactAdded(ContactView),
     /// Messages to it can be sealed now.
     ContactReady(ContactView),
-    /// It was renamed, blocked, unblocked.
+    /// It was renamed, blocked, unblocked, verified; its devices or its account changed.
     ContactChanged(ContactView),
     /// It was removed.
     ContactRemoved(ContactNumber),
@@ -296,7 +312,7 @@ pub enum Event {
         /// The new state.
         state: DeliveryState,
     },
-    /// The core warns: codes `clock`, `disk`, `bundle_expired`.
+    /// The core warns: codes `clock`, `disk`, `bundle_expired`, `replaced`, `devices_forked`.
     Warning {
         /// Stable code.
         code: String,

@@ -26,7 +26,7 @@ use starling_wire::network::{NetworkParameters, Scope};
 
 use crate::address::{AddressScope, Endpoint, ip_scope};
 use crate::config::{
-    CONNECTIONS_IN_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_MAX, NetConfig, NetError,
+    CONNECTIONS_IN_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_BURST_MAX, NetConfig, NetError,
     PROCESS_MEMORY_MAX_BYTES,
 };
 use crate::quiet::Quiet;
@@ -125,7 +125,7 @@ fn behaviour(config: &NetConfig, keypair: &Keypair, dht_server: bool) -> Result<
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established(Some(CONNECTIONS_MAX))
         .with_max_established_incoming(Some(CONNECTIONS_IN_MAX))
-        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_BURST_MAX))
         .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
         .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_MAX));
     let mdns = (config.mdns && parameters.scope != Scope::Loopback)
@@ -144,7 +144,7 @@ fn behaviour(config: &NetConfig, keypair: &Keypair, dht_server: bool) -> Result<
                 .with_cache_size(0),
         ),
         ping: ping::Behaviour::default(),
-        gossip: Quiet { inner: gossip(config)? },
+        gossip: Quiet::new(gossip(config)?),
         kad: Scoped::new(kademlia(parameters, local, dht_server).map_err(name)?, parameters.scope),
         mdns: Toggle::from(mdns),
         streams: streams::Behaviour::new(parameters).map_err(name)?,

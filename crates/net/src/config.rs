@@ -15,8 +15,11 @@ use crate::event::CachedPeer;
 pub const CONNECTIONS_MAX: u32 = 96;
 /// Of these, connections that others opened: the rest is kept for peers of our own choice.
 pub const CONNECTIONS_IN_MAX: u32 = 72;
-/// Connections to one peer: both may dial at once, over two transports.
+/// Connections to one peer: both may dial at once, over two transports. Beyond that the oldest one is closed: a
+/// peer that was killed and started again leaves dead ones behind, which over QUIC show only after ten seconds.
 pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Connections to one peer for the moment until the oldest is closed; more are refused.
+pub const CONNECTIONS_PER_PEER_BURST_MAX: u32 = 2 * CONNECTIONS_PER_PEER_MAX;
 /// Connections being opened at once, each way.
 pub const CONNECTIONS_PENDING_MAX: u32 = 48;
 /// No new connections while the process uses more memory than this.

@@ -19,8 +19,8 @@ mod swarm;
 
 pub use address::{AddressGroup, AddressScope, Endpoint, NodeKey, named_peer};
 pub use config::{
-    COMMAND_QUEUE, CONNECTIONS_IN_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_MAX,
-    GOSSIP_CREDITS, NetConfig, NetError, PROCESS_MEMORY_MAX_BYTES, REQUEST_QUEUE,
+    COMMAND_QUEUE, CONNECTIONS_IN_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_BURST_MAX,
+    CONNECTIONS_PER_PEER_MAX, GOSSIP_CREDITS, NetConfig, NetError, PROCESS_MEMORY_MAX_BYTES, REQUEST_QUEUE,
 };
 pub use event::{
     Acceptance, Busy, CachedPeer, InvitePeers, LinkId, NetCommand, NetEvent, NetStatus, OpenError, PeerInfo, Refusal,

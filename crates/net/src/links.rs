@@ -53,6 +53,9 @@ pub const PENALTY_MS: u64 = 3_600_000;
 /// Age at which the worst outbound link may be replaced, and the time between two replacements. Without
 /// turnover an attacker who once surrounded a node would surround it for ever.
 const REPLACE_MS: u64 = 20 * 60_000;
+/// Longest wait, after failures and refusals alike, while there is no link at all: whoever is alone may find that
+/// a peer is back, or that it was its own network that had gone.
+const ALONE_MS: u64 = 10_000;
 /// Wait between two rounds of dialing seeds while there is no link: doubles from the first to the second.
 const SEEDS_MS: (u64, u64) = (100, 2_000);
 /// An attempt of which nothing was heard for this long has failed; each of its steps has a shorter deadline
@@ -139,6 +142,7 @@ struct Attempt {
 
 #[derive(Debug, Clone, Copy)]
 struct Backoff {
+    since_ms: u64,
     until_ms: u64,
     failures: u32,
     /// It broke the protocol: no seed rule shortens this.
@@ -229,35 +233,38 @@ impl Plan {
     /// due.
     pub fn finished(&mut self, node: NodeKey, outcome: Outcome, now_ms: u64) -> Option<Action> {
         self.pending.remove(&node);
-        let replaced = match self.replacing {
-            Some((candidate, old)) if candidate == node => {
-                self.replacing = None;
-                (outcome == Outcome::Held).then_some(old)
-            }
-            _ => None,
-        };
+        let replaced = self.replacing.filter(|(candidate, _)| *candidate == node && outcome == Outcome::Held);
+        self.end_replacement(&node);
         let failures = self.failures(&node);
         match outcome {
             Outcome::Held => {}
-            Outcome::Full => self.leave_alone(node, now_ms.saturating_add(FULL_MS), failures, false),
+            Outcome::Full => self.leave_alone(node, now_ms, FULL_MS, failures),
             Outcome::Lost { held_ms } if held_ms >= LIVED_MS => {
-                self.leave_alone(node, now_ms.saturating_add(LOST_MS), 0, false);
+                self.leave_alone(node, now_ms, LOST_MS, 0);
             }
             Outcome::Failed | Outcome::Lost { .. } => {
                 let wait = FAILED_MS.saturating_mul(1 << failures.min(10)).min(FAILED_MAX_MS);
-                self.leave_alone(node, now_ms.saturating_add(wait), failures.saturating_add(1), false);
+                self.leave_alone(node, now_ms, wait, failures.saturating_add(1));
             }
         }
-        replaced.map(|old| {
-            self.leave_alone(old, now_ms.saturating_add(FULL_MS), 0, false);
+        replaced.map(|(_, old)| {
+            self.leave_alone(old, now_ms, FULL_MS, 0);
             Action::Release(old)
         })
+    }
+
+    /// What becomes of `node` ends a replacement that it is one side of: the successor has come, or will not; or the old
+    /// link is gone already, and there is nothing to release.
+    fn end_replacement(&mut self, node: &NodeKey) {
+        self.replacing = self.replacing.take().filter(|(candidate, old)| candidate != node && old != node);
     }
 
     /// Leaves a peer alone that broke the protocol.
     pub fn penalize(&mut self, node: NodeKey, now_ms: u64) {
         self.pending.remove(&node);
-        self.leave_alone(node, now_ms.saturating_add(PENALTY_MS), 0, true);
+        self.end_replacement(&node);
+        let until_ms = now_ms.saturating_add(PENALTY_MS);
+        self.remember(node, Backoff { since_ms: now_ms, until_ms, failures: 0, penalty: true });
     }
 
     /// The user named `node`: whatever happened before, it may be tried now.
@@ -319,12 +326,15 @@ impl Plan {
         true
     }
 
-    fn may_open(&self, candidate: &Candidate, seeds_now: bool, now_ms: u64) -> bool {
+    fn may_open(&self, candidate: &Candidate, alone: bool, seeds_now: bool, now_ms: u64) -> bool {
         if self.pending.contains_key(&candidate.node) {
             return false;
         }
         match self.backoffs.get(&candidate.node) {
-            Some(backoff) if now_ms < backoff.until_ms => seeds_now && candidate.seed && !backoff.penalty,
+            Some(backoff) if now_ms < backoff.until_ms => {
+                let again = alone && now_ms >= backoff.since_ms.saturating_add(ALONE_MS);
+                !backoff.penalty && (again || (seeds_now && candidate.seed))
+            }
             _ => true,
         }
     }
@@ -334,7 +344,7 @@ impl Plan {
         let mut ranked: Vec<(u8, u64, Candidate)> = view
             .candidates
             .iter()
-            .filter(|candidate| self.may_open(candidate, seeds_now, now_ms))
+            .filter(|candidate| self.may_open(candidate, view.links.is_empty(), seeds_now, now_ms))
             .map(|candidate| {
                 let class = match candidate {
                     Candidate { anchor: true, .. } => 0,
@@ -367,17 +377,24 @@ impl Plan {
         Some(Action::Open(chosen.node))
     }
 
-    fn leave_alone(&mut self, node: NodeKey, until_ms: u64, failures: u32, penalty: bool) {
-        let penalty = penalty || self.backoffs.get(&node).is_some_and(|old| old.penalty && old.until_ms > until_ms);
-        let until_ms =
-            if penalty { until_ms.max(self.backoffs.get(&node).map_or(0, |old| old.until_ms)) } else { until_ms };
+    /// Leaves a peer alone for a while; a penalty that lasts longer stands.
+    fn leave_alone(&mut self, node: NodeKey, now_ms: u64, wait_ms: u64, failures: u32) {
+        let mut backoff =
+            Backoff { since_ms: now_ms, until_ms: now_ms.saturating_add(wait_ms), failures, penalty: false };
+        if let Some(old) = self.backoffs.get(&node).filter(|old| old.penalty && old.until_ms > backoff.until_ms) {
+            (backoff.until_ms, backoff.penalty) = (old.until_ms, true);
+        }
+        self.remember(node, backoff);
+    }
+
+    fn remember(&mut self, node: NodeKey, backoff: Backoff) {
         if self.backoffs.len() >= BACKOFFS_MAX && !self.backoffs.contains_key(&node) {
             let soonest = self.backoffs.iter().min_by_key(|(_, backoff)| (backoff.penalty, backoff.until_ms));
             if let Some(forgotten) = soonest.map(|(node, _)| *node) {
                 self.backoffs.remove(&forgotten);
             }
         }
-        self.backoffs.insert(node, Backoff { until_ms, failures, penalty });
+        self.backoffs.insert(node, backoff);
     }
 }
 

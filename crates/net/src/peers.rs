@@ -9,6 +9,7 @@ use libp2p::swarm::ConnectionId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::address::{AddressScope, NodeKey};
+use crate::config::CONNECTIONS_PER_PEER_MAX;
 use crate::event::LinkId;
 use crate::links::Link;
 use crate::streams::Protocol;
@@ -74,6 +75,8 @@ pub(crate) struct Peer {
     pub(crate) opening: Option<Opening>,
     /// The layers above were told that the link is up.
     pub(crate) up: bool,
+    /// To which its cells are sealed: drawn anew at each start of its process.
+    pub(crate) onion_key: Option<[u8; 32]>,
     pub(crate) subscribed: bool,
     pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) agent: String,
@@ -96,6 +99,7 @@ impl Peer {
             inbound: None,
             opening: None,
             up: false,
+            onion_key: None,
             subscribed: false,
             clock_offset_ms: None,
             agent: String::new(),
@@ -116,11 +120,26 @@ impl Peer {
         self.outbound.is_some() || self.inbound.is_some()
     }
 
+    /// The peer's process is another one than before, and `connection` is with it: forgets links of the one before. Its
+    /// connections, which are dead.
+    pub(crate) fn restarted(&mut self, connection: ConnectionId) -> Vec<ConnectionId> {
+        self.outbound.take_if(|held| held.connection != connection);
+        self.inbound.take_if(|held| held.connection != connection);
+        self.connections.iter().map(|known| known.id).filter(|id| *id != connection).collect()
+    }
+
     /// The connection for streams of ours: the one that carries the link, else the newest.
     pub(crate) fn best_connection(&self) -> Option<ConnectionId> {
         let lives = |held: &&Held| self.connections.iter().any(|connection| connection.id == held.connection);
         let linked = self.outbound.iter().chain(&self.inbound).find(lives).map(|held| held.connection);
         linked.or_else(|| self.connections.last().map(|connection| connection.id))
+    }
+
+    /// The connection to close because there are more than [`CONNECTIONS_PER_PEER_MAX`]: the oldest, which is most
+    /// likely dead. Only a peer's own connections make room for it.
+    pub(crate) fn connection_too_many(&self) -> Option<ConnectionId> {
+        let too_many = self.connections.len() > CONNECTIONS_PER_PEER_MAX as usize;
+        self.connections.first().filter(|_| too_many).map(|connection| connection.id)
     }
 
     /// A place for one more inbound stream.

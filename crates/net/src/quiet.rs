@@ -4,13 +4,20 @@
 //! gossipsub opens two streams to every peer and never closes them, so that every connection once made
 //! would live for ever and N nodes end with N-1 connections each. Its handler does say whether the peer
 //! is in our mesh: that flag still holds the connection, and all others may fall idle.
+//!
+//! And it greets anew. gossipsub tells a peer its topics over the first connection and never again while one is open. A
+//! peer that was killed and is back has forgotten them, while a dead connection of before is still open here: it would
+//! never learn them, and as an exit find nobody to publish to. So when one of several connections of a peer ends, the
+//! wrapped behaviour is told of the newest as if it were the first.
 
+use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 
 use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
-use libp2p::core::{Endpoint, Multiaddr};
+use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr};
+use libp2p::swarm::behaviour::ConnectionEstablished;
 use libp2p::swarm::handler::{
     ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound, InboundUpgradeSend,
     ListenUpgradeError, OutboundUpgradeSend, UpgradeInfoSend,
@@ -130,6 +137,27 @@ fn unwrap_event<H: ConnectionHandler>(
 pub(crate) struct Quiet<B> {
     /// The behaviour itself.
     pub(crate) inner: B,
+    /// Connections of each peer, the newest last; the swarm bounds them.
+    open: BTreeMap<PeerId, Vec<(ConnectionId, ConnectedPoint)>>,
+}
+
+impl<B: NetworkBehaviour> Quiet<B> {
+    /// Wraps a behaviour that has heard of no connection yet.
+    pub(crate) fn new(inner: B) -> Self {
+        Self { inner, open: BTreeMap::new() }
+    }
+
+    /// Tells the wrapped behaviour of the newest connection that is left to `peer` as if it were the first.
+    fn greet_anew(&mut self, peer: PeerId) {
+        let Some((connection_id, endpoint)) = self.open.get(&peer).and_then(|open| open.last()) else { return };
+        self.inner.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id: peer,
+            connection_id: *connection_id,
+            endpoint,
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+    }
 }
 
 impl<B: NetworkBehaviour> NetworkBehaviour for Quiet<B> {
@@ -177,7 +205,23 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Quiet<B> {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.inner.on_swarm_event(event);
+        match event {
+            FromSwarm::ConnectionEstablished(made) => {
+                self.open.entry(made.peer_id).or_default().push((made.connection_id, made.endpoint.clone()));
+                self.inner.on_swarm_event(event);
+            }
+            FromSwarm::ConnectionClosed(closed) => {
+                self.inner.on_swarm_event(event);
+                if let Some(open) = self.open.get_mut(&closed.peer_id) {
+                    open.retain(|(id, _)| *id != closed.connection_id);
+                    if open.is_empty() {
+                        self.open.remove(&closed.peer_id);
+                    }
+                }
+                self.greet_anew(closed.peer_id);
+            }
+            event => self.inner.on_swarm_event(event),
+        }
     }
 
     fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {

@@ -13,7 +13,7 @@ use starling_wire::network::NetworkParameters;
 use crate::admit::Checked;
 use crate::budget::{self, Decision, HourState, Rank, RefusedIds};
 use crate::expire;
-use crate::pool::{Arrival, EnvelopePool, FOUND_PER_TAG_MAX, IdSource, Inserted, PoolError, TagMatches};
+use crate::pool::{Arrival, EnvelopePool, FOUND_PER_TAG_MAX, IdSource, Inserted, PoolError, TagMatches, TagSearch};
 
 #[derive(Debug, Clone)]
 struct Stored {
@@ -179,7 +179,7 @@ impl EnvelopePool for MemoryPool {
         Ok(Inserted::New(self.store(envelope)))
     }
 
-    fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError> {
+    fn search_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Box<dyn TagSearch> {
         let mut matches = TagMatches::default();
         for tag in tags {
             let numbers = self.tags.range((*tag, 0)..=(*tag, u64::MAX));
@@ -189,7 +189,7 @@ impl EnvelopePool for MemoryPool {
         }
         let chosen = matches.into_chosen().into_iter();
         let found = chosen.filter_map(|(number, key)| Some((number, find(&self.hours, &key)?.envelope.clone())));
-        Ok(found.collect())
+        Box::new(MemorySearch(found.collect()))
     }
 
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {
@@ -244,6 +244,15 @@ impl EnvelopePool for MemoryPool {
             count = count.saturating_add(1);
         }
         Ok(count)
+    }
+}
+
+/// Found already: memory is read at once.
+struct MemorySearch(Vec<(u64, Envelope)>);
+
+impl TagSearch for MemorySearch {
+    fn run(self: Box<Self>) -> Result<Vec<(u64, Envelope)>, PoolError> {
+        Ok(self.0)
     }
 }
 

@@ -81,6 +81,22 @@ pub trait IdSource {
     }
 }
 
+/// A look-up by tags that was begun. The rest of it may read hundreds of files, those in which the node's own user has
+/// mail: not for the core's thread, where a neighbour could see how long it takes.
+pub trait TagSearch: Send {
+    /// What was in the pool when the look-up was begun, with arrival numbers, in the order of arrival: at most the
+    /// first [`FOUND_PER_TAG_MAX`] of each tag and [`FOUND_PER_CALL_MAX`] in all ([`TagMatches::into_chosen`]),
+    /// because a stranger who knows a tag can put any number under it. One that gives [`FOUND_PER_CALL_MAX`] may
+    /// have left some out: ask again with fewer tags. No more than [`FOUND_PER_CALL_MAX`] / [`FOUND_PER_TAG_MAX`]
+    /// tags never leave out a tag. What went from the pool meanwhile may be missing.
+    ///
+    /// What lies in a file that cannot be read is not found, and does not keep the rest from being found.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the disk fails for now, and another look-up may succeed.
+    fn run(self: Box<Self>) -> Result<Vec<(u64, Envelope)>, PoolError>;
+}
+
 /// Envelopes by topic, epoch and class, under one budget each.
 pub trait EnvelopePool {
     /// Its immutable view.
@@ -92,17 +108,9 @@ pub trait EnvelopePool {
     /// [`PoolError`] when the disk is full or fails.
     fn insert(&mut self, envelope: &Checked, now: Epoch) -> Result<Inserted, PoolError>;
 
-    /// Envelopes under any of `tags`, from epoch `from` on, with their arrival numbers, in the order of
-    /// arrival: at most the first [`FOUND_PER_TAG_MAX`] of each tag and [`FOUND_PER_CALL_MAX`] in all
-    /// ([`TagMatches::into_chosen`]), because a stranger who knows a tag can put any number under it. A call
-    /// that gives [`FOUND_PER_CALL_MAX`] may have left some out: ask again with fewer tags. No more than
-    /// [`FOUND_PER_CALL_MAX`] / [`FOUND_PER_TAG_MAX`] tags never leave out a tag.
-    ///
-    /// What lies in a file that cannot be read is not found, and does not keep the rest from being found.
-    ///
-    /// # Errors
-    /// [`PoolError`] when the disk fails for now, and another call may succeed.
-    fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError>;
+    /// Begins to look up the envelopes under any of `tags`, from epoch `from` on. Made without reading a file;
+    /// [`TagSearch::run`] does the rest.
+    fn search_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Box<dyn TagSearch>;
 
     /// One envelope, its hash checked again: never garbage.
     ///

@@ -13,10 +13,12 @@
 mod encoding;
 mod initiator;
 pub mod negentropy;
+mod quota;
 mod responder;
 mod session;
 mod set;
 
 pub use encoding::NegentropyError;
+pub use quota::SyncQuota;
 pub use session::{Action, Outcome, Session, SyncStats, common_hours, fuzz};
 pub use set::{Item, ItemSet};

@@ -163,7 +163,7 @@ fn read_pool(pool: &DiskPool, all: &[Vec<Checked>], full_hour: u64) -> Outcome<(
         (0..1_000_u64).map(|number| Tag([number.to_le_bytes(); 2].concat().try_into().unwrap_or_default())).collect();
     let started = Instant::now();
     for tag in &tags {
-        pool.find_tags(&[*tag].into(), Epoch(0))?;
+        pool.search_tags(&[*tag].into(), Epoch(0)).run()?;
     }
     println!("pool: look-ups of a foreign tag     {}", per_second(1_000, started.elapsed()));
     let started = Instant::now();

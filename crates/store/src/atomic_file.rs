@@ -7,7 +7,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Creates `directory` and its parents, for its owner alone, if it is not there.
-pub(crate) fn create_private_directory(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// The disk's.
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
@@ -23,7 +26,10 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
 
 /// Replaces the contents of `path`, durably, by `contents`; after a crash it holds the old or the new ones.
 /// A failed attempt leaves the old file and no other.
-pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// The disk's.
+pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let temporary = temporary_of(path);
     let written = write_synced(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {

@@ -4,6 +4,8 @@
 //!   the core.
 //! - [`pool_files`]: the strangers' envelopes, two files a topic, hour and class, no database.
 //! - [`seal_at_rest`]: the key that seals the vault, in a file of its own or behind a passphrase.
+//! - [`backup`]: account and history in one file, sealed under a passphrase of its own.
+//! - [`new_vault`]: a vault that is filled before it is put in its place. [`wipe`]: the end of one.
 //! - [`lock`]: one process a data directory. [`disk`]: free space, and the ballast that is given up for it.
 //!
 //! A data directory:
@@ -15,12 +17,16 @@
 //! vault/records sled's directory
 //! pool/         the strangers' envelopes
 //! ballast       16 MiB, given up when the disk is nearly full
+//! restore.new/  a vault that is being filled; gone when it is in its place
 //! ```
 
-mod atomic_file;
+pub mod atomic_file;
+pub mod backup;
 pub mod disk;
 pub mod lock;
+pub mod new_vault;
 pub mod pool_files;
 pub mod reader;
 pub mod seal_at_rest;
 pub mod vault;
+pub mod wipe;

@@ -25,6 +25,7 @@ mod index;
 mod keeper;
 mod names;
 mod recover;
+mod search;
 mod shelf;
 mod snapshot;
 mod state;
@@ -36,7 +37,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use starling_relay::admit::Checked;
 use starling_relay::expire;
-use starling_relay::pool::{Arrival, EnvelopePool, Inserted, PoolError};
+use starling_relay::pool::{Arrival, EnvelopePool, Inserted, PoolError, TagSearch};
 use starling_wire::envelope::{Class, Envelope, EnvelopeKey, Epoch, EpochRange, Tag, TopicId};
 use starling_wire::network::NetworkParameters;
 
@@ -45,6 +46,7 @@ use crate::disk;
 use crate::pool_files::entry::Entry;
 use crate::pool_files::index::SealedIndex;
 use crate::pool_files::names::ShelfKey;
+use crate::pool_files::search::DiskSearch;
 use crate::pool_files::state::PoolState;
 
 pub use crate::pool_files::keeper::PoolKeeper;
@@ -211,21 +213,8 @@ impl EnvelopePool for DiskPool {
         inserted
     }
 
-    fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError> {
-        let (mut matches, indexes) = self.shared.lock().tag_candidates(tags, from);
-        for (key, index) in indexes {
-            let Some(entries) = self.shared.load_index(key, &index)? else { continue };
-            for entry in entries.into_iter().filter(|entry| tags.contains(&entry.tag)) {
-                matches.add(entry.tag, entry.arrival, (key, entry));
-            }
-        }
-        let mut envelopes = Vec::new();
-        for (arrival, (key, entry)) in matches.into_chosen() {
-            if let Some(envelope) = self.shared.read_entry(key, &entry)? {
-                envelopes.push((arrival, envelope));
-            }
-        }
-        Ok(envelopes)
+    fn search_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Box<dyn TagSearch> {
+        Box::new(DiskSearch::begin(&self.shared, tags, from))
     }
 
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {

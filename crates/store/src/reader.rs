@@ -104,6 +104,25 @@ impl Reader {
         Ok(page)
     }
 
+    /// All messages with numbers below `before`: one conversation after another, each in its order. For a backup; what
+    /// is committed meanwhile has larger numbers.
+    ///
+    /// # Errors
+    /// Of an item: [`VaultError::Damaged`] when a message is there but cannot be read; [`VaultError::Database`].
+    pub fn messages(&self, before: MessageNumber) -> impl Iterator<Item = Result<HistoryRecord, VaultError>> {
+        self.records.keys_of_kind(RecordKind::History).filter_map(move |key| {
+            let key = match key {
+                Ok(key) if order_of(&key) < before.0 => key,
+                Ok(_) => return None,
+                Err(error) => return Some(Err(error)),
+            };
+            let value = self.records.get(&key).transpose()?;
+            let decoded =
+                |value: Zeroizing<Vec<u8>>| decode_record(&value).map_err(|_| VaultError::Damaged("a message"));
+            Some(value.and_then(decoded))
+        })
+    }
+
     /// One message, by its number.
     ///
     /// # Errors

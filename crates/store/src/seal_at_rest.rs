@@ -93,6 +93,26 @@ impl PassphraseCost {
     pub const STANDARD: Self = Self { memory_kib: 64 << 10, passes: 8, lanes: 1 };
     /// 64 KiB and one pass, for tests: it protects nobody.
     pub const WORTHLESS_FOR_TESTS: Self = Self { memory_kib: 64, passes: 1, lanes: 1 };
+    /// Bytes in a file: memory 4, passes 4, lanes 4.
+    pub(crate) const BYTES: usize = 12;
+
+    /// As it stands in a file.
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let [a, b, c] = [self.memory_kib, self.passes, self.lanes].map(u32::to_le_bytes);
+        let mut bytes = [0; Self::BYTES];
+        for (place, byte) in bytes.iter_mut().zip(a.into_iter().chain(b).chain(c)) {
+            *place = byte;
+        }
+        bytes
+    }
+
+    /// Of a file; none when it asks for more than a file may.
+    pub(crate) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        let number = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_le_bytes);
+        let cost = Self { memory_kib: number(0)?, passes: number(4)?, lanes: number(8)? };
+        let fits = cost.memory_kib <= MEMORY_KIB_MAX && cost.passes <= PASSES_MAX && cost.lanes <= LANES_MAX;
+        fits.then_some(cost)
+    }
 }
 
 /// Why there is no master key. The person's, or this computer's; never a peer's.
@@ -236,9 +256,7 @@ impl KeyFile {
         rng.fill_bytes(&mut nonce);
         let key = hash_passphrase(passphrase, &salt, cost)?;
         let mut bytes = head(PROTECTION_PASSPHRASE);
-        for number in [cost.memory_kib, cost.passes, cost.lanes] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
+        bytes.extend_from_slice(&cost.to_bytes());
         bytes.extend_from_slice(&salt);
         let payload = Payload { msg: master.0.as_slice(), aad: &bytes };
         let sealed = ChaCha20Poly1305::new(&Key::from(*key))
@@ -329,24 +347,20 @@ fn decode(bytes: &[u8]) -> Result<Contents, KeyError> {
 }
 
 fn decode_sealed(body: &[u8], rest: &[u8]) -> Option<Contents> {
-    let (memory_kib, rest) = rest.split_first_chunk()?;
-    let (passes, rest) = rest.split_first_chunk()?;
-    let (lanes, rest) = rest.split_first_chunk()?;
+    let (cost, rest) = rest.split_first_chunk()?;
     let (salt, rest) = rest.split_first_chunk()?;
     let (nonce, rest) = rest.split_first_chunk()?;
-    let cost = PassphraseCost {
-        memory_kib: u32::from_le_bytes(*memory_kib),
-        passes: u32::from_le_bytes(*passes),
-        lanes: u32::from_le_bytes(*lanes),
-    };
-    if cost.memory_kib > MEMORY_KIB_MAX || cost.passes > PASSES_MAX || cost.lanes > LANES_MAX {
-        return None;
-    }
+    let cost = PassphraseCost::from_bytes(cost)?;
     let associated_data = body.get(..SEALED_HEAD_BYTES)?.to_vec();
     Some(Contents::Sealed { cost, salt: *salt, nonce: *nonce, sealed: rest.try_into().ok()?, associated_data })
 }
 
-fn hash_passphrase(passphrase: &str, salt: &[u8; 16], cost: PassphraseCost) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+/// The key that a passphrase and a salt make.
+pub(crate) fn hash_passphrase(
+    passphrase: &str,
+    salt: &[u8; 16],
+    cost: PassphraseCost,
+) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let parameters = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(|_| KeyError::Damaged)?;
     let mut memory = Vec::new();
     memory.try_reserve_exact(parameters.block_count()).map_err(|_| KeyError::OutOfMemory)?;

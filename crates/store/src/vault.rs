@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite};
 use thiserror::Error;
@@ -46,6 +46,10 @@ pub const VAULT_DIRECTORY: &str = "vault";
 const RECORDS_DIRECTORY: &str = "records";
 /// Bytes that sled caches.
 const CACHE_BYTES: u64 = 32 << 20;
+/// How often sled's own lock is asked for, and the time between. Who may open a vault is decided by the lock of the
+/// data directory, not by this one.
+const LOCK_TRIES: u32 = 200;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 /// Bytes of the largest value.
 pub const VALUE_BYTES_MAX: usize = starling_messenger::record::RECORD_BYTES_MAX as usize + 2;
 
@@ -109,6 +113,21 @@ pub struct Vault {
     health: VaultHealth,
 }
 
+/// Opens sled. Its threads let go of the database a moment after it was dropped, so one just closed is asked for again.
+fn open_database(path: &Path) -> Result<sled::Db, sled::Error> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        let opened = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open();
+        let held =
+            matches!(&opened, Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"));
+        tries -= 1;
+        if !held || tries == 0 {
+            return opened;
+        }
+        std::thread::sleep(LOCK_WAIT);
+    }
+}
+
 #[derive(Debug)]
 struct CommitState {
     events: EventLog,
@@ -129,7 +148,7 @@ impl Vault {
         let state_keys = StateKeyFile::open(&vault_directory, master)?;
         let path = vault_directory.join(RECORDS_DIRECTORY);
         atomic_file::create_private_directory(&path)?;
-        let database = sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).open()?;
+        let database = open_database(&path)?;
         let records = Arc::new(Records::new(database, &database_file(&path), master)?);
         let was_there = state_keys.is_some();
         let state_keys = match state_keys {
@@ -188,20 +207,9 @@ impl Vault {
     ) -> Result<u64, VaultError> {
         let first = state.events.next_number();
         let mut merged: BTreeMap<RecordKey, Option<&[u8]>> = BTreeMap::new();
-        for write in writes {
-            let (key, value) = match write {
-                VaultWrite::Put { key, value } => (key, Some(value.as_slice())),
-                VaultWrite::Delete { key } => (key, None),
-            };
-            merged.insert(self.records.key_of(key), value);
-        }
+        self.merge(writes, &mut merged);
         let mut batch = PendingBatch::new(&self.records);
-        for (key, value) in merged {
-            match value {
-                Some(value) => batch.put(key, value)?,
-                None => batch.delete(key)?,
-            }
-        }
+        batch.put_all(merged)?;
         state.events.append(&mut batch, events)?;
         if batch.is_empty() {
             return Ok(first);
@@ -210,6 +218,46 @@ impl Vault {
         state.forgetting.asked |= writes.iter().any(forget::asks_to_forget);
         self.records.set_durable_event(state.events.newest());
         Ok(first)
+    }
+
+    /// Puts `writes` in the place of all records that end with a device, in one commit: the vault goes on as that of a
+    /// new device of the same account. With what a messenger starts from then. History and events stay.
+    ///
+    /// # Errors
+    /// As [`Vault::commit`].
+    pub fn begin_anew(&self, writes: &[VaultWrite]) -> Result<VaultImage, VaultError> {
+        let mut state = self.lock_state();
+        if state.failed {
+            return Err(VaultError::Failed);
+        }
+        let replaced = self.replace_device(writes);
+        state.failed = replaced.is_err();
+        replaced?;
+        Ok(load(&self.records)?.0)
+    }
+
+    fn replace_device(&self, writes: &[VaultWrite]) -> Result<(), VaultError> {
+        let mut merged: BTreeMap<RecordKey, Option<&[u8]>> = BTreeMap::new();
+        for kind in RecordKind::ALL.into_iter().filter(|kind| kind.ends_with_device()) {
+            for key in self.records.keys_of_kind(kind) {
+                merged.insert(key?, None);
+            }
+        }
+        self.merge(writes, &mut merged);
+        let mut batch = PendingBatch::new(&self.records);
+        batch.put_all(merged)?;
+        batch.commit()
+    }
+
+    /// Takes in `writes`, a later one over an earlier.
+    fn merge<'a>(&self, writes: &'a [VaultWrite], merged: &mut BTreeMap<RecordKey, Option<&'a [u8]>>) {
+        for write in writes {
+            let (key, value) = match write {
+                VaultWrite::Put { key, value } => (key, Some(value.as_slice())),
+                VaultWrite::Delete { key } => (key, None),
+            };
+            merged.insert(self.records.key_of(key), value);
+        }
     }
 
     /// Stores one of the daemon's own values, durably: its keys and settings that are not the messenger's.

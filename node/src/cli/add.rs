@@ -11,7 +11,7 @@ use starling_api::{Client, ClientError, EventType, Versioned};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
-use super::{clean, counted, hints, spans, times};
+use super::{clean, counted, hints, names, spans, times};
 
 /// Bytes of a pasted invite with all that mail programs put around it.
 const LINK_BYTES_MAX: u64 = 64 * 1024;
@@ -27,6 +27,10 @@ pub(crate) struct Arguments {
     /// Local name [default: the one in the invite].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// It is this contact with a new account: the history stays, the verified mark is dropped, and what the old account
+    /// did not confirm is given up.
+    #[arg(long, value_name = "NAME")]
+    replace: Option<String>,
     /// Return when messages can be sealed (ready; fails with 7 if that takes longer than --timeout), or at once (none).
     #[arg(long, value_name = "STATE")]
     wait: Option<Wait>,
@@ -53,7 +57,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let link = link(&arguments.invite)?;
     let since = client.seq()?;
     let started = Instant::now();
-    let contact = client.add_contact(&AddContact { link, name: arguments.name.clone() })?;
+    let replace = match &arguments.replace {
+        Some(name) => Some(names::contact(name, client.contacts()?.contacts)?.id),
+        None => None,
+    };
+    let contact = client.add_contact(&AddContact { link, name: arguments.name.clone(), replace })?;
     let progress = Progress { context, started };
     progress.say(&format!("Added {}. ", clean::line(&contact.name)))?;
     if arguments.wait == Some(Wait::None) {

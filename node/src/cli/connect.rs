@@ -9,6 +9,7 @@ use starling_api::{ApiFile, Client, ClientError, Code};
 use super::Global;
 use super::failure::{Exit, Failure};
 use super::terminal::Terminal;
+use crate::core::starts;
 
 /// How long one call may take, where `--timeout` does not say.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,11 +29,12 @@ impl Context {
     /// From the flags of every command.
     ///
     /// # Errors
-    /// There is no data directory: neither `--data` nor a home.
+    /// There is no data directory: neither `--data` nor a home; or no testnet has that node.
     pub(crate) fn new(terminal: Terminal, global: &Global) -> Result<Self, Failure> {
-        let data = match &global.data {
-            Some(data) => data.clone(),
-            None => default_data()?,
+        let data = match (global.node, &global.data) {
+            (Some(node), _) => testnet_data(node)?,
+            (None, Some(data)) => data.clone(),
+            (None, None) => default_data()?,
         };
         let data = std::path::absolute(&data)
             .map_err(|error| Failure::bad_input(format!("{} is no directory: {error}", data.display())))?;
@@ -67,6 +69,27 @@ fn process_exists(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     // Somebody else's process may not be signalled, but it is there.
     !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+}
+
+/// Where starts of the node in `data` are counted: below `$XDG_STATE_HOME`, or `~/.local/state`.
+pub(crate) fn starts_file(data: &Path) -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").map(|home| home.join(".local").join("state"));
+    Some(starts::file_of(&absolute("XDG_STATE_HOME").or_else(home)?, data))
+}
+
+/// Data directory of node `number` of the testnet whose variables are set.
+fn testnet_data(number: u16) -> Result<PathBuf, Failure> {
+    let variable = format!("STARLING_NODE_{number}_DATA");
+    if let Some(data) = std::env::var_os(&variable).filter(|data| !data.is_empty()) {
+        return Ok(PathBuf::from(data));
+    }
+    let message = match std::env::var("STARLING_TESTNET") {
+        Ok(name) => format!("Testnet '{name}' has no node {number} in this shell's variables."),
+        Err(_) => "This shell has the variables of no testnet.".to_owned(),
+    };
+    let help = "Take them over with: eval \"$(starling-testnet env)\"";
+    Err(Failure::new(Exit::NotFound, "no_such_node", format!("{message} {help}")))
 }
 
 /// `$XDG_DATA_HOME/starling`, or `~/.local/share/starling`.

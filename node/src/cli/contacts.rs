@@ -1,7 +1,7 @@
 //! `starling contacts`: the people one can write to.
 
 use clap::{Args, Subcommand};
-use starling_api::people::{ChangeContact, Contact, ContactState, OneContact};
+use starling_api::people::{ChangeContact, Contact, ContactState, DeviceList, OneContact};
 use starling_api::{Client, Versioned};
 
 use super::connect::Context;
@@ -41,6 +41,14 @@ enum Action {
         /// Local name, unique prefix, or id.
         name: String,
     },
+    /// Decide between two device lists that carry their signature; ask them first which device is theirs.
+    Trust {
+        /// Local name, unique prefix, or id.
+        name: String,
+        /// Trust the list that came later, not the one known before.
+        #[arg(long)]
+        new: bool,
+    },
     /// End a block.
     Unblock {
         /// Local name, unique prefix, or id.
@@ -56,20 +64,24 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         Some(Action::Show { name }) => show(context, &find(name)?),
         Some(Action::Rename { name, new_name }) => {
             let before = find(name)?;
-            let after = change(&client, &before, ChangeContact { name: Some(new_name.clone()), blocked: None })?;
+            let after =
+                change(&client, &before, ChangeContact { name: Some(new_name.clone()), ..ChangeContact::default() })?;
             let words = format!("{} is now called {}.", clean::line(&before.name), clean::line(&after.name));
             changed(context, after, &words)
         }
         Some(Action::Block { name }) => {
-            let after = change(&client, &find(name)?, ChangeContact { name: None, blocked: Some(true) })?;
+            let after =
+                change(&client, &find(name)?, ChangeContact { blocked: Some(true), ..ChangeContact::default() })?;
             let words = format!("{} is blocked. Undo: {}", clean::line(&after.name), hints::unblock(&after.name));
             changed(context, after, &words)
         }
         Some(Action::Unblock { name }) => {
-            let after = change(&client, &find(name)?, ChangeContact { name: None, blocked: Some(false) })?;
+            let after =
+                change(&client, &find(name)?, ChangeContact { blocked: Some(false), ..ChangeContact::default() })?;
             let words = format!("{} is not blocked any more.", clean::line(&after.name));
             changed(context, after, &words)
         }
+        Some(Action::Trust { name, new }) => trust(context, &client, &find(name)?, *new),
         Some(Action::Remove { name }) => {
             let contact = find(name)?;
             client.remove_contact(contact.id)?;
@@ -90,6 +102,24 @@ fn changed(context: &Context, contact: Contact, words: &str) -> Result<Exit, Fai
         context.terminal.line(words)?;
     }
     Ok(Exit::Ok)
+}
+
+fn trust(context: &Context, client: &Client, before: &Contact, new: bool) -> Result<Exit, Failure> {
+    let list = if new { DeviceList::New } else { DeviceList::Known };
+    let after = change(client, before, ChangeContact { devices: Some(list), ..ChangeContact::default() })?;
+    let name = clean::line(&after.name);
+    let words = match (before.state == ContactState::Forked, new) {
+        (false, _) => format!("{name} has one device list: there is nothing to decide."),
+        (true, false) => format!("The device of {name}'s that was known before is trusted; the other one is not."),
+        (true, true) => format!("The device of {name}'s that came later is trusted; the one known before is not."),
+    };
+    changed(context, after, &words)
+}
+
+/// What a fork means, as `status` says it.
+pub(crate) fn forked(name: &str) -> String {
+    let name = clean::line(name);
+    format!("Two device lists carry {name}'s signature: their keys may be copied. Nothing is sent until you decide.")
 }
 
 /// The state in words.
@@ -115,7 +145,13 @@ fn list(context: &Context, client: &Client) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     let row = |contact: &Contact| {
-        vec![clean::line(&contact.name), state(contact.state).to_owned(), heard(contact), contact.id.to_string()]
+        let mark = match (contact.verified_at, contact.mark_lost) {
+            (Some(_), _) => ", verified",
+            (None, true) => ", verified no more",
+            (None, false) => "",
+        };
+        let state = format!("{}{mark}", state(contact.state));
+        vec![clean::line(&contact.name), state, heard(contact), contact.id.to_string()]
     };
     for line in table(&contacts.contacts.iter().map(row).collect::<Vec<_>>()) {
         terminal.line(&line)?;
@@ -138,7 +174,23 @@ fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
     terminal.line(&format!("State    {}", state(contact.state)))?;
     terminal.line(&format!("Heard    {}", contact.last_heard.map_or_else(|| "not yet".to_owned(), times::ago)))?;
     terminal.line(&format!("Added    {}", times::clock(contact.added)))?;
+    terminal.line(&format!("Verified {}", verified(contact)))?;
+    if let Some(at) = contact.devices_changed {
+        terminal.line(&format!("Devices  changed {}; the number is unchanged", times::clock(at)))?;
+    }
     terminal.line(&format!("Account  {}", clean::line(&contact.account)))?;
     terminal.line(&format!("Id       {}", contact.id))?;
+    if contact.state == ContactState::Forked {
+        terminal.note(&forked(&contact.name));
+        terminal.note(&format!("Ask which device is theirs, then: {}", hints::trust(&contact.name)));
+    }
     Ok(Exit::Ok)
+}
+
+fn verified(contact: &Contact) -> String {
+    match (contact.verified_at, contact.mark_lost) {
+        (Some(at), _) => times::clock(at),
+        (None, true) => "no more: there is a new account since".to_owned(),
+        (None, false) => "not yet".to_owned(),
+    }
 }

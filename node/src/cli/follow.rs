@@ -141,6 +141,9 @@ pub(crate) fn until(
             let words = "Not delivered in time: no node keeps it any more. Send it again.";
             return Err(Failure::new(Exit::NotFound, "message_expired", words).detail("id", message.id.to_string()));
         }
+        if message.state.reason == Some(QueuedReason::DevicesForked) {
+            return Err(forked(message));
+        }
         let remaining = deadline.saturating_duration_since(Instant::now());
         if remaining.is_zero() {
             return Err(late(message, goal, timeout));
@@ -176,6 +179,13 @@ fn next_state(
         }
     }
     Ok(None)
+}
+
+/// It waits for a decision and not for time.
+fn forked(message: &Message) -> Failure {
+    let words =
+        "Two device lists carry the contact's signature: their keys may be copied. Nothing is sent until you decide.";
+    Failure::new(Exit::Refused, "devices_forked", words).hint(hints::CONTACTS).detail("id", message.id.to_string())
 }
 
 fn late(message: &Message, goal: Goal, timeout: Duration) -> Failure {

@@ -19,17 +19,26 @@ pub(crate) const UNLOCK: &str = "starling unlock";
 pub(crate) const CONTACTS: &str = "starling contacts";
 /// Who asks to be.
 pub(crate) const REQUESTS: &str = "starling requests";
+/// Starts the node.
+pub(crate) const UP: &str = "starling";
+/// Destroys what is on this computer.
+pub(crate) const WIPE: &str = "starling wipe --yes-delete-everything";
 /// All fields of the configuration.
 pub(crate) const PRINT_CONFIG: &str = "starling up --print-config";
 
 /// All of the above, for the test.
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, CONTACTS, REQUESTS, PRINT_CONFIG];
+    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, CONTACTS, REQUESTS, UP, WIPE, PRINT_CONFIG];
 
 /// The life of a message.
 pub(crate) fn trace(message: &str) -> String {
     format!("starling trace {}", quote(message))
+}
+
+/// Starts the node on a network other than the main one.
+pub(crate) fn up_on(network: &str) -> String {
+    format!("starling up --network {}", quote(network))
 }
 
 /// A first text.
@@ -45,6 +54,21 @@ pub(crate) fn accept(request: &str) -> String {
 /// Ends a block.
 pub(crate) fn unblock(name: &str) -> String {
     format!("starling contacts unblock {}", quote(name))
+}
+
+/// What both sides compare.
+pub(crate) fn verify(name: &str) -> String {
+    format!("starling verify {}", quote(name))
+}
+
+/// Both sides compared.
+pub(crate) fn mark(name: &str) -> String {
+    format!("starling verify {} --mark", quote(name))
+}
+
+/// Decides between two device lists.
+pub(crate) fn trust(name: &str) -> String {
+    format!("starling contacts trust {}", quote(name))
 }
 
 /// A word as a shell reads it, harmless on a terminal.
@@ -88,8 +112,9 @@ mod tests {
 
     #[test]
     fn every_hint_is_a_command_of_this_build() {
-        let made = ["Ana", "Ana Lisa", "O'Brien", "-x", ""].map(|name| [say_hello(name), unblock(name)]);
-        let ids = [trace("m_7kq2"), accept("r_2b")];
+        let made = ["Ana", "Ana Lisa", "O'Brien", "-x", ""]
+            .map(|name| [say_hello(name), unblock(name), verify(name), mark(name), trust(name)]);
+        let ids = [trace("m_7kq2"), accept("r_2b"), up_on("lab7")];
         for hint in ALL.iter().map(|hint| (*hint).to_owned()).chain(made.into_iter().flatten()).chain(ids) {
             let parsed = crate::cli::Cli::try_parse_from(words(&hint));
             // A name that begins with '-' is for the shell's `--`; nobody is called that by accident.

@@ -1,10 +1,12 @@
 //! Ctrl-C in a command that waits: exit code 130, and a terminal that shows what is typed again.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Exit;
 
@@ -14,19 +16,41 @@ const TERMINAL: &str = "/dev/tty";
 /// The terminal as it was before a passphrase was asked for.
 static TERMINAL_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Ends the process with 130 at Ctrl-C or a request to terminate, from now on. Nothing of a command needs to be
-/// undone: what the node took, it has.
+/// A file or folder of a command that is not finished.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Ends the process with 130 at Ctrl-C, from now on: it returns when that holds. Nothing of a command needs to be
+/// undone, as what the node took, it has; but for a file that is only half there.
 pub(crate) fn exit_on_ctrl_c() {
+    let (ready, armed) = mpsc::channel();
     // Without a thread or a signal handler the default still ends the process, with the shell's own 130.
-    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(wait);
+    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || wait(&ready));
+    let _ = armed.recv();
 }
 
-fn wait() {
+fn wait(ready: &mpsc::Sender<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-    if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+    let interrupted = runtime.block_on(async {
+        let mut interrupts = signal(SignalKind::interrupt()).ok()?;
+        ready.send(()).ok()?;
+        interrupts.recv().await
+    });
+    if interrupted.is_some() {
         restore_terminal();
+        remove_unfinished();
         process::exit(Exit::Interrupted as i32);
     }
+}
+
+/// What an interrupt from now on would leave half done, and so removes: `None` when nothing.
+pub(crate) fn leaves(path: Option<impl Into<PathBuf>>) {
+    *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = path.map(Into::into);
+}
+
+fn remove_unfinished() {
+    let Some(path) = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    // Nobody is there to be told; a leftover is removed by the next attempt.
+    let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
 }
 
 /// Remembers the terminal, so that an interrupt can restore it.

@@ -6,6 +6,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod add;
+mod backup;
 mod clean;
 mod completions;
 mod connect;
@@ -22,6 +23,7 @@ mod passphrase;
 mod peers;
 mod qr;
 mod requests;
+mod scan;
 mod secret;
 mod send;
 mod spans;
@@ -32,7 +34,9 @@ mod times;
 mod trace;
 mod unlock;
 mod up;
+mod verify;
 mod watch;
+mod wipe;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +47,8 @@ use clap::{Args, Parser, Subcommand};
 use connect::Context;
 use failure::{Exit, Failure};
 use terminal::Terminal;
+
+use crate::memory::Guard;
 
 /// Starling: a messenger with nobody in the middle.
 ///
@@ -65,6 +71,9 @@ pub(crate) struct Global {
     /// Data directory [default: starling in the user's data directory].
     #[arg(long, global = true, value_name = "DIR", env = "STARLING_DATA")]
     data: Option<PathBuf>,
+    /// In the place of --data: node N of a testnet, after eval "$(starling-testnet env)".
+    #[arg(long, global = true, value_name = "N")]
+    node: Option<u16>,
     /// Print results and errors as JSON, one object a line.
     #[arg(long, global = true)]
     json: bool,
@@ -93,6 +102,8 @@ enum Command {
     Add(add::Arguments),
     /// People you can write to, by last activity.
     Contacts(contacts::Arguments),
+    /// Compare a number, words or a QR code with a contact, to be sure that nobody sits between you.
+    Verify(verify::Arguments),
     /// People who wrote to you without an invite.
     Requests(requests::Arguments),
     /// Send a text.
@@ -109,20 +120,24 @@ enum Command {
     Passphrase(passphrase::Arguments),
     /// Open a node that waits for its passphrase.
     Unlock(unlock::Arguments),
+    /// Account, contacts and history in one sealed file.
+    Backup(backup::Arguments),
     /// Stop the node.
     Stop(stop::Arguments),
+    /// Destroy account, contacts and messages on this computer.
+    Wipe(wipe::Arguments),
     /// Completions for a shell, on stdout.
     Completions(completions::Arguments),
 }
 
 /// Runs the command line of this process.
-pub(crate) fn run() -> ExitCode {
+pub(crate) fn run(guard: Guard) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error).into(),
     };
     let terminal = Terminal::new(cli.global.json, cli.global.quiet, cli.global.no_color);
-    let exit = match dispatch(cli, terminal) {
+    let exit = match dispatch(cli, terminal, guard) {
         Ok(exit) => exit,
         Err(failure) => {
             terminal.failure(&failure);
@@ -132,14 +147,14 @@ pub(crate) fn run() -> ExitCode {
     exit.into()
 }
 
-fn dispatch(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
+fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure> {
     let context = Context::new(terminal, &cli.global)?;
     if cli.command.is_some() && cli.up != up::Flags::default() {
         return Err(Failure::bad_input("Flags of 'up' stand behind 'up', or alone; other commands have none of them."));
     }
     let command = match cli.command {
-        None => return up::run(&context, &cli.up),
-        Some(Command::Up(flags)) => return up::run(&context, &flags),
+        None => return up::run(&context, &cli.up, guard),
+        Some(Command::Up(flags)) => return up::run(&context, &flags, guard),
         Some(Command::Completions(arguments)) => return completions::run(&context, &arguments),
         Some(command) => command,
     };
@@ -150,6 +165,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Invite(arguments) => invite::run(&context, &arguments),
         Command::Add(arguments) => add::run(&context, &arguments),
         Command::Contacts(arguments) => contacts::run(&context, &arguments),
+        Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Requests(arguments) => requests::run(&context, &arguments),
         Command::Send(arguments) => send::run(&context, &arguments),
         Command::Log(arguments) => log::run(&context, &arguments),
@@ -158,6 +174,8 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Peers(arguments) => peers::run(&context, &arguments),
         Command::Passphrase(arguments) => passphrase::run(&context, &arguments),
         Command::Unlock(arguments) => unlock::run(&context, &arguments),
+        Command::Backup(arguments) => backup::run(&context, &arguments),
+        Command::Wipe(arguments) => wipe::run(&context, &arguments),
         Command::Stop(arguments) => stop::run(&context, &arguments),
         Command::Up(_) | Command::Completions(_) => Ok(Exit::Ok),
     }

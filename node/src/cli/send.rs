@@ -69,7 +69,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
     // Where it got to is the result, also when that is not far enough.
     terminal.line(&if live { String::new() } else { line.text() })?;
-    followed?;
+    followed.map_err(|failure| match failure.code.as_str() {
+        "devices_forked" => failure.hint(hints::trust(&contact.name)),
+        _ => failure,
+    })?;
     Ok(Exit::Ok)
 }
 

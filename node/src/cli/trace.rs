@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 
 fn rows(trace: &Trace) -> Vec<Vec<String>> {
     let name = trace.contact.as_ref().map_or("the contact", |contact| contact.name.as_str());
-    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut rows: Vec<Vec<String>> = received(trace, name);
     let mut before = None;
     for line in &trace.lines {
         let Some(words) = words(line, trace, name) else { continue };
@@ -48,6 +48,15 @@ fn rows(trace: &Trace) -> Vec<Vec<String>> {
     }
     rows.extend(now(trace, name).map(|words| vec!["now".to_owned(), words]));
     rows
+}
+
+/// The life of somebody else's message, as far as this node knows it.
+fn received(trace: &Trace, name: &str) -> Vec<Vec<String>> {
+    let Some(received) = trace.message.received else { return Vec::new() };
+    let name = clean::line(name);
+    let written = format!("written, by the clock of {name}'s device");
+    let came = format!("came here, opened and kept; {name}'s device is told so");
+    vec![vec![times::precise(trace.message.created), written], vec![times::precise(received), came]]
 }
 
 fn words(line: &TraceLine, trace: &Trace, name: &str) -> Option<String> {
@@ -84,7 +93,8 @@ fn words(line: &TraceLine, trace: &Trace, name: &str) -> Option<String> {
 /// Where it is now, while something is still to come.
 fn now(trace: &Trace, name: &str) -> Option<String> {
     let state = &trace.message.state;
-    if matches!(state.name, StateName::Delivered | StateName::Read | StateName::Expired) {
+    let is_over = matches!(state.name, StateName::Delivered | StateName::Read | StateName::Expired);
+    if is_over || trace.message.received.is_some() {
         return None;
     }
     let mut parts = Vec::new();

@@ -3,7 +3,7 @@
 use clap::Args;
 use starling_api::event::{Event, EventBody};
 use starling_api::message::{StateName, Writer};
-use starling_api::{ContactId, ConversationId, EventType};
+use starling_api::{ContactId, ConversationId, EventType, Time};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
@@ -27,17 +27,23 @@ fn event_type(text: &str) -> Result<EventType, String> {
 }
 
 /// Names of contacts, as far as events told them.
-struct Names(Vec<(ContactId, ConversationId, String)>);
+struct Names(Vec<(ContactId, ConversationId, String, Option<Time>)>);
 
 impl Names {
     fn of(&self, conversation: ConversationId) -> String {
-        let known = self.0.iter().find(|(_, known, _)| *known == conversation);
-        known.map_or_else(|| conversation.to_string(), |(_, _, name)| clean::line(name))
+        let known = self.0.iter().find(|(_, known, ..)| *known == conversation);
+        known.map_or_else(|| conversation.to_string(), |(_, _, name, _)| clean::line(name))
     }
 
     fn note(&mut self, contact: &starling_api::people::Contact) {
         self.0.retain(|(id, ..)| *id != contact.id);
-        self.0.push((contact.id, contact.conversation, contact.name.clone()));
+        self.0.push((contact.id, contact.conversation, contact.name.clone(), contact.devices_changed));
+    }
+
+    /// Whether the contact's devices changed since it was noted last.
+    fn has_new_device(&self, contact: &starling_api::people::Contact) -> bool {
+        let known = self.0.iter().find(|(id, ..)| *id == contact.id).and_then(|(.., devices)| *devices);
+        contact.devices_changed.is_some() && known != contact.devices_changed
     }
 }
 
@@ -71,6 +77,10 @@ fn what(body: &EventBody, names: &mut Names) -> String {
         EventBody::NodeReach(data) => status::reach(data.reach).to_owned(),
         EventBody::NodeWarning(data) => {
             format!("{} {}", clean::line(&data.code), if data.active { "began" } else { "is over" })
+        }
+        EventBody::ContactChanged(contact) if names.has_new_device(contact) => {
+            names.note(contact);
+            format!("{} added a device; their number is unchanged", clean::line(&contact.name))
         }
         EventBody::ContactAdded(contact) | EventBody::ContactReady(contact) | EventBody::ContactChanged(contact) => {
             names.note(contact);

@@ -90,6 +90,8 @@ impl Core {
         }
         let sleep = async {
             match wake {
+                // The runtime's timers are for milliseconds to come: one that is due would wait for the next.
+                Some(at) if at <= Instant::now() => {}
                 Some(at) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }

@@ -72,6 +72,8 @@ pub(crate) struct NetworkView {
     pub(crate) problem: Option<String>,
     /// Ways to peers that were tried without success: `mdns`, remembered peers, invites.
     pub(crate) tried: Tried,
+    /// The data directory was older than what ran here last: the node went on as a new device.
+    pub(crate) copied_back: bool,
 }
 
 /// Nodes to name in an invite.

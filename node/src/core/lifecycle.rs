@@ -32,7 +32,7 @@ const CONTROL_MAX: usize = 64;
 /// Waits after wrong passphrases, seconds: 0, 1, 2, 4, ... and never more than this.
 const PASSPHRASE_WAIT_S_MAX: u64 = 30;
 /// Bytes of a passphrase.
-const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
+pub(crate) const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
 
 /// What a node needs to start.
 pub(crate) struct Settings {
@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) seeds: Vec<String>,
     /// Bytes that strangers' mail may take.
     pub(crate) disk_limit_bytes: u64,
+    /// Where starts are counted outside the data directory, if there is a place.
+    pub(crate) starts: Option<PathBuf>,
     /// Proof that no other process uses the directory.
     pub(crate) lock: DirectoryLock,
 }
@@ -244,6 +246,7 @@ impl Lifecycle {
                 remembered: opened.remembered,
                 invited: count(self.settings.seeds.len()),
             },
+            copied_back: opened.copied_back,
         }
     }
 

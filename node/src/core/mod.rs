@@ -22,6 +22,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod node_records;
 pub(crate) mod opened;
 pub(crate) mod release;
+pub(crate) mod starts;
 pub(crate) mod sync_driver;
 pub(crate) mod workers;
 

@@ -32,6 +32,7 @@ use super::lanes::{Control, Lanes, NodePool, Stopped, lanes};
 use super::lifecycle::Settings;
 use super::node_records::{load_or_make_key, peer_cache_key, remember_peers, remembered_peers};
 use super::release::Release;
+use super::starts::Starts;
 use super::sync_driver::SyncDriver;
 use super::workers::Workers;
 
@@ -55,10 +56,15 @@ pub(crate) struct Opened {
     stopping: Arc<AtomicBool>,
     /// Peers of earlier runs.
     pub(crate) remembered: u32,
+    starts: Starts,
+    /// The data directory was older than what ran here last.
+    pub(crate) copied_back: bool,
 }
 
 /// The vault's contents that the network and the messenger start from.
 struct Start {
+    starts: Starts,
+    copied_back: bool,
     vault: Vault,
     messenger: Messenger<NodePool>,
     first: Turn,
@@ -98,7 +104,8 @@ impl Opened {
         let (commits, commit_thread) = commit_thread::start(start.vault, release.clone(), newest_event)?;
         let judge = judge(&lanes, &release);
         let mut threads = workers.start(&settings.parameters, start.topic, lanes.control.clone(), judge)?;
-        let driver = SyncDriver::new(net.clone(), lanes.clone(), workers.clone(), release.clone());
+        let (to_core, parameters) = (lanes.clone(), &settings.parameters);
+        let driver = SyncDriver::new(net.clone(), to_core, workers.clone(), release.clone(), parameters);
         tokio::spawn(driver.clone().run(sync_orders));
         let (notices, notices_end) = mpsc::channel(NOTICES_MAX);
         let bridge =
@@ -117,6 +124,8 @@ impl Opened {
         threads.push(core_thread::start(core, ends, start.first)?);
         threads.push(commit_thread);
         let opened = Self {
+            starts: start.starts,
+            copied_back: start.copied_back,
             peer: net.node().peer_id().to_string(),
             net,
             lanes,
@@ -216,17 +225,28 @@ impl Opened {
     }
 
     /// Stops the core, commits what is left, ends the threads.
-    pub(crate) async fn close(self) -> anyhow::Result<Stopped> {
+    pub(crate) async fn close(mut self) -> anyhow::Result<Stopped> {
         let (answer, stopped) = oneshot::channel();
         self.lanes.control.send(Control::Stop(answer)).await.ok().context("the core ended early")?;
         let stopped = stopped.await.context("the core ended early")?;
         self.workers.stop();
         self.stopping.store(true, Ordering::Relaxed);
-        let Self { commits, threads, .. } = self;
+        let counted = Batch {
+            at_unix_ms: Clock::unix_ms_now(),
+            writes: vec![self.starts.end()],
+            happenings: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let counting = self.commits.try_send(counted).is_ok();
+        let Self { commits, threads, starts, .. } = self;
         drop(commits);
         tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())))
             .await
             .context("ending the threads")?;
+        // The commit thread has ended, so all that it was given is on the disk.
+        if counting {
+            starts.write();
+        }
         Ok(stopped)
     }
 }
@@ -258,20 +278,34 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     }
     let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
     let options = PoolOptions { cap_bytes: settings.disk_limit_bytes, ..PoolOptions::default() };
-    let pool = NodePool::open(&settings.data, &settings.parameters, options).context("the pool")?;
+    let pool = || NodePool::open(&settings.data, &settings.parameters, options).context("the pool");
     // A new one at each start: what was pushed through this node earlier can no longer be opened, and no cell
     // of an earlier run can be played again.
     let onion_secret: Zeroizing<[u8; 32]> = Zeroizing::new(rng.random());
     let onion_public = OnionSecret::from_bytes(*onion_secret).public_key();
     let setup = Setup { parameters: settings.parameters.clone(), onion_secret: *onion_secret, name: String::new() };
     let fresh = image.records.is_empty();
-    let (messenger, first) = if fresh {
-        Messenger::create(setup, pool, now, &mut rng)
-    } else {
-        Messenger::restore(setup, image, pool, now, &mut rng).context("the account")?
+    let (mut starts, is_older) = Starts::look(&vault, settings.starts.clone(), &mut rng)?;
+    let copied_back = is_older && !fresh;
+    let (messenger, first) = match image {
+        _ if fresh => Messenger::create(setup, pool()?, now, &mut rng),
+        image if copied_back => {
+            tracing::warn!(
+                "This data directory is older than what ran here last, as when a copy is put back. Messages since \
+                 then are missing; the node goes on as a new device of your account."
+            );
+            let (mut older, _) =
+                Messenger::restore(setup.clone(), image, pool()?, now, &mut rng).context("the account")?;
+            let writes = older.records_of_a_new_device(&mut rng).context("a new device")?;
+            drop(older);
+            let image = vault.begin_anew(&writes)?;
+            Messenger::restore(setup, image, pool()?, now, &mut rng).context("the account")?
+        }
+        image => Messenger::restore(setup, image, pool()?, now, &mut rng).context("the account")?,
     };
+    starts.begin(&vault)?;
     let topic = messenger.topic();
-    Ok(Start { vault, messenger, first, network_key, onion_public, peers, topic, rng, clock })
+    Ok(Start { starts, copied_back, vault, messenger, first, network_key, onion_public, peers, topic, rng, clock })
 }
 
 fn net_config(settings: &Settings, start: &Start) -> anyhow::Result<NetConfig> {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use starling_messenger::turn::{Input, LinkId, Output, Refusal, Reply, RequestId, Verdict};
+use starling_messenger::turn::{Input, LinkId, Output, Refusal, Reply, RequestId, SyncBroken, Verdict};
 use starling_net::{Acceptance, NetCommand};
 use starling_relay::penalty::{Fault, Penalty};
 use starling_wire::envelope::{EnvelopeId, EpochRange};
@@ -63,8 +63,10 @@ impl Release {
             Output::CancelCompute { id } => self.workers.cancel(id),
             Output::Reply { id, reply } => {
                 let waiting = self.replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                // Whoever asked may have gone.
-                let _ = waiting.map(|answer| answer.send(reply));
+                if let Some(answer) = waiting {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(reply);
+                }
             }
             // Events leave by the log, in the commit thread.
             Output::Event(_) => {}
@@ -107,7 +109,7 @@ impl Release {
     fn sync(&self, order: SyncOrder) {
         let (link, window) = (order.link, order.window);
         if self.syncs.try_send(order).is_err() {
-            self.feed(Input::SyncEnded { link, window, held: Vec::new(), result: Err(None) });
+            self.feed(Input::SyncEnded { link, window, held: Vec::new(), result: Err(SyncBroken::Stream) });
         }
     }
 

@@ -4,16 +4,17 @@
 //! A reconciliation of hundreds of thousands of ids takes a core for a while: in the core's loop it would
 //! be a stall that a neighbour can see.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use starling_messenger::turn::{Input, LinkId, SyncStats};
+use starling_messenger::turn::{Input, LinkId, SyncBroken, SyncStats};
 use starling_net::{NetHandle, SyncStream};
 use starling_relay::penalty::Fault;
-use starling_relay::sync::{Action, Outcome, Session, common_hours};
+use starling_relay::sync::{Action, Outcome, Session, SyncQuota, common_hours};
 use starling_wire::envelope::{Epoch, EpochRange};
-use starling_wire::sync_frame::{SyncFrame, SyncFrameReader, SyncHello};
+use starling_wire::network::NetworkParameters;
+use starling_wire::sync_frame::{ByeReason, SyncFrame, SyncFrameReader, SyncHello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -31,6 +32,11 @@ const FRAME_MAX: Duration = Duration::from_secs(20);
 const SESSION_MAX: Duration = Duration::from_secs(180);
 /// Sessions, one after another, of one reconciliation: each ends after 64 MiB or 16,000 ids.
 const SESSIONS_MAX: u32 = 128;
+/// Links whose budgets are kept, of those that ended too: one that flaps finds its own again, not a full one.
+const QUOTAS_MAX: usize = 256;
+/// Ids that are loaded for all neighbours together: half a million a second, about a tenth of a core. Who comes back
+/// under one name after another gets no more than this.
+const LOAD_US_PER_ID: u64 = 2;
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;
 
@@ -43,6 +49,12 @@ pub(crate) struct SyncDriver {
     release: Arc<Release>,
     /// Tasks by link: they end with it, so that a link that comes and goes cannot pile them up.
     running: Arc<Mutex<HashMap<LinkId, Vec<AbortHandle>>>>,
+    parameters: Arc<NetworkParameters>,
+    /// What each link may still ask; locked while it is loaded for: one load at a time and link.
+    quotas: Arc<Mutex<BTreeMap<LinkId, Arc<tokio::sync::Mutex<SyncQuota>>>>>,
+    /// One load at a time for all of them, in the order of their coming.
+    loading: Arc<tokio::sync::Mutex<()>>,
+    started: Instant,
 }
 
 /// Why a reconciliation ended early.
@@ -60,8 +72,24 @@ impl From<std::io::Error> for Broken {
 }
 
 impl SyncDriver {
-    pub(crate) fn new(net: NetHandle, lanes: Lanes, workers: Workers, release: Arc<Release>) -> Self {
-        Self { net, lanes, workers, release, running: Arc::default() }
+    pub(crate) fn new(
+        net: NetHandle,
+        lanes: Lanes,
+        workers: Workers,
+        release: Arc<Release>,
+        parameters: &NetworkParameters,
+    ) -> Self {
+        Self {
+            net,
+            lanes,
+            workers,
+            release,
+            running: Arc::default(),
+            parameters: Arc::new(parameters.clone()),
+            quotas: Arc::default(),
+            loading: Arc::default(),
+            started: Instant::now(),
+        }
     }
 
     /// Starts what the core orders, each in a task of its own; the core bounds how many.
@@ -87,27 +115,35 @@ impl SyncDriver {
     }
 
     async fn initiate(self, order: SyncOrder) {
-        let (link, window) = (order.link, order.window);
+        let (link, mut window) = (order.link, order.window);
         let ended = match timeout(SESSION_MAX, self.ask(order)).await {
             Ok(ended) => ended,
             Err(_) => Err(Broken::Stream),
         };
         let (held, result) = match ended {
-            Ok(outcome) => (outcome.held, Ok(stats(&outcome.stats))),
-            Err(Broken::Stream) => (Vec::new(), Err(None)),
-            Err(Broken::Fault(fault)) => (Vec::new(), Err(Some(fault))),
+            Ok((outcome, None)) => (outcome.held, Ok(stats(&outcome.stats))),
+            Ok((outcome, Some(rest))) => {
+                window = rest;
+                (outcome.held, Err(SyncBroken::Busy))
+            }
+            Err(Broken::Stream) => (Vec::new(), Err(SyncBroken::Stream)),
+            Err(Broken::Fault(fault)) => (Vec::new(), Err(SyncBroken::Fault(fault))),
         };
         // The core ends before the network does.
         let _ = self.lanes.network.send(Input::SyncEnded { link, window, held, result }).await;
     }
 
     /// As many sessions, one after another, as the order's window needs: each has its limits, goes on where
-    /// the last one ended, and covers the newest hours that it can.
-    async fn ask(&self, order: SyncOrder) -> Result<Outcome, Broken> {
+    /// the last one ended, and covers the newest hours that it can. With the hours that are left to do when the
+    /// neighbour had no time for more.
+    async fn ask(&self, order: SyncOrder) -> Result<(Outcome, Option<EpochRange>), Broken> {
         let mut window = order.window;
         let mut total = self.ask_once(&order, window).await?;
         let mut last = total.clone();
         for _ in 1..SESSIONS_MAX {
+            if last.refused {
+                break;
+            }
             let covered = last.window.filter(|_| last.complete);
             match covered {
                 None if last.stats.received > 0 => {}
@@ -119,7 +155,8 @@ impl SyncDriver {
             total.complete = last.complete;
             add(&mut total.stats, &last.stats);
         }
-        Ok(total)
+        let rest = last.refused.then_some(window);
+        Ok((total, rest))
     }
 
     async fn ask_once(&self, order: &SyncOrder, window: EpochRange) -> Result<Outcome, Broken> {
@@ -131,7 +168,8 @@ impl SyncDriver {
         self.drive(order.link, &mut stream, SyncFrameReader::new(), session).await
     }
 
-    /// Answers a neighbour's reconciliation in a task of its own; the network bounds how many.
+    /// Answers a neighbour's reconciliation in a task of its own; the network bounds how many, and its link's budget
+    /// how much they cost.
     pub(crate) fn respond(&self, link: LinkId, stream: SyncStream) {
         let driver = self.clone();
         let task = tokio::spawn(async move {
@@ -148,15 +186,47 @@ impl SyncDriver {
         let SyncFrame::Hello(theirs) = read(&mut stream, &mut reader).await? else {
             return Err(Broken::Fault(Fault::SyncViolation));
         };
+        let quota = self.quota(link);
+        let mut budget = quota.lock().await;
+        if !budget.begin(self.monotonic_ms()) {
+            write(&mut stream, &SyncFrame::Bye(ByeReason::BUSY)).await?;
+            let _ = stream.shutdown().await;
+            return Err(Broken::Stream);
+        }
         let newest = Epoch::from_unix_ms(Clock::unix_ms_now()).plus(1);
         let all = EpochRange { first: Epoch(0), last: newest };
         // The hours in common are known once our horizon is: a first view tells it, at no cost.
-        let (_, oldest_hour) = view(&self.lanes.control, EpochRange { first: newest, last: newest }).await?;
+        let (_, oldest_hour) = view(&self.lanes.pulled, EpochRange { first: newest, last: newest }).await?;
         let ours = hello(oldest_hour, all);
         let common = common_hours(&theirs, &ours).unwrap_or(EpochRange { first: newest.plus(1), last: newest.plus(1) });
-        let (snapshot, _) = view(&self.lanes.control, common).await?;
+        let loading = self.loading.clone().lock_owned().await;
+        let (snapshot, _) = view(&self.lanes.pulled, common).await?;
         let session = beside(move || Session::responder(snapshot, &theirs, ours)).await?;
-        self.drive(link, &mut stream, reader, session).await
+        budget.loaded(session.loaded());
+        drop(budget);
+        let pause = Duration::from_micros((session.loaded() as u64).saturating_mul(LOAD_US_PER_ID));
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            drop(loading);
+        });
+        let outcome = self.drive(link, &mut stream, reader, session).await?;
+        quota.lock().await.served(outcome.stats.sent, self.monotonic_ms());
+        Ok(outcome)
+    }
+
+    /// What `link` may still ask.
+    fn quota(&self, link: LinkId) -> Arc<tokio::sync::Mutex<SyncQuota>> {
+        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        if quotas.len() >= QUOTAS_MAX && !quotas.contains_key(&link) {
+            // The lowest is the oldest connection.
+            quotas.pop_first();
+        }
+        let full = || SyncQuota::new(&self.parameters, self.monotonic_ms());
+        quotas.entry(link).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(full()))).clone()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Carries frames both ways until the session ends.

@@ -1,5 +1,9 @@
-//! The two worker threads: one checks envelopes before the core sees them and opens cells and first
-//! contacts; the other solves stamps, at a low priority, and can be told to stop.
+//! The four worker threads: one checks envelopes before the core sees them and opens cells and first contacts; two
+//! solve stamps, and can be told to stop; one looks through the pool's files for mail of this node's user. The second
+//! for stamps and the last have a low priority.
+//!
+//! Stamps that somebody waits for have a thread of their own, and while it works the other one, for confirmations and
+//! bundles, rests: it gives up the nonce after the one it is at, and loses nothing else.
 //!
 //! Checks come first in the first thread's two queues: a verdict on gossip never waits behind a trial
 //! opening, which is work for this node's own user.
@@ -10,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rand::rngs::StdRng;
-use starling_messenger::job::{Job, Lane};
+use starling_messenger::job::{Job, JobResult, Lane, StampJob};
 use starling_messenger::turn::{GossipToken, Input, JobId, LinkId, Verdict};
 use starling_relay::admit::{Checked, Gate, Route};
 use starling_relay::penalty::Fault;
@@ -37,11 +41,24 @@ pub(crate) enum Judged {
     Bad { token: GossipToken, link: LinkId, verdict: Verdict },
 }
 
+type JobQueue = VecDeque<(JobId, Job, Arc<AtomicBool>)>;
+
+/// A stamp to solve.
+struct Stamping {
+    id: JobId,
+    job: StampJob,
+    cancelled: Arc<AtomicBool>,
+}
+
 #[derive(Default)]
 struct Queues {
     checks: VecDeque<Check>,
-    jobs: VecDeque<(JobId, Job, Arc<AtomicBool>)>,
-    stamps: VecDeque<(JobId, Job, Arc<AtomicBool>)>,
+    jobs: JobQueue,
+    urgent: VecDeque<Stamping>,
+    /// Urgent stamps that wait or are being solved.
+    urgent_open: usize,
+    patient: VecDeque<Stamping>,
+    searches: JobQueue,
     running: BTreeMap<JobId, Arc<AtomicBool>>,
     stopping: bool,
 }
@@ -54,6 +71,20 @@ struct Inner {
 impl Inner {
     fn lock(&self) -> std::sync::MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for what `take` finds in the queues; `None` once the workers stop.
+    fn next<T>(&self, mut take: impl FnMut(&mut Queues) -> Option<T>) -> Option<T> {
+        let mut queues = self.lock();
+        loop {
+            if queues.stopping {
+                return None;
+            }
+            if let Some(found) = take(&mut queues) {
+                return Some(found);
+            }
+            queues = self.more.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -71,7 +102,7 @@ impl Workers {
         Self { inner: Arc::new(Inner { queues: Mutex::default(), more: Condvar::new() }) }
     }
 
-    /// Starts both threads. `judged` takes what became of gossip; it must not block for long.
+    /// Starts the threads. `judged` takes what became of gossip; it must not block for long.
     pub(crate) fn start(
         &self,
         parameters: &NetworkParameters,
@@ -80,16 +111,23 @@ impl Workers {
         judged: impl Fn(Judged) + Send + 'static,
     ) -> std::io::Result<Vec<JoinHandle<()>>> {
         let mut gate = Gate::new(parameters, topic, GOOD_IDS_MAX);
-        let (checker, solver) = (self.inner.clone(), self.inner.clone());
-        let results = control.clone();
+        let [checker, solver, second_solver, searcher] = std::array::from_fn(|_| self.inner.clone());
+        let [stamped, second_stamped, found] = std::array::from_fn(|_| control.clone());
         let check = std::thread::Builder::new().name("check".to_owned()).spawn(move || {
             check_loop(&checker, &mut gate, &control, &judged);
         })?;
-        let stamp = std::thread::Builder::new().name("stamp".to_owned()).spawn(move || {
-            lower_priority();
-            stamp_loop(&solver, &results);
+        let urgent = std::thread::Builder::new().name("stamp".to_owned()).spawn(move || {
+            urgent_stamp_loop(&solver, &stamped);
         })?;
-        Ok(vec![check, stamp])
+        let patient = std::thread::Builder::new().name("patient stamp".to_owned()).spawn(move || {
+            lower_priority();
+            patient_stamp_loop(&second_solver, &second_stamped);
+        })?;
+        let search = std::thread::Builder::new().name("search".to_owned()).spawn(move || {
+            lower_priority();
+            search_loop(&searcher, &found);
+        })?;
+        Ok(vec![check, urgent, patient, search])
     }
 
     /// Queues a check. The callers are bounded: gossip by its credits, sync by its few streams.
@@ -103,10 +141,14 @@ impl Workers {
         let cancelled = Arc::new(AtomicBool::new(false));
         let mut queues = self.inner.lock();
         queues.running.insert(id, cancelled.clone());
-        if job.lane() == Lane::Stamp {
-            queues.stamps.push_back((id, job, cancelled));
-        } else {
-            queues.jobs.push_back((id, job, cancelled));
+        match job {
+            Job::Stamp(job) => {
+                queues.urgent_open += usize::from(job.urgent);
+                let queue = if job.urgent { &mut queues.urgent } else { &mut queues.patient };
+                queue.push_back(Stamping { id, job, cancelled });
+            }
+            job if job.lane() == Lane::Search => queues.searches.push_back((id, job, cancelled)),
+            job => queues.jobs.push_back((id, job, cancelled)),
         }
         drop(queues);
         self.inner.more.notify_all();
@@ -119,7 +161,7 @@ impl Workers {
         }
     }
 
-    /// Lets both threads end.
+    /// Lets the threads end.
     pub(crate) fn stop(&self) {
         let mut queues = self.inner.lock();
         queues.stopping = true;
@@ -136,57 +178,52 @@ enum Next {
 
 fn check_loop(inner: &Inner, gate: &mut Gate, control: &mpsc::Sender<Control>, judged: &dyn Fn(Judged)) {
     let mut rng: StdRng = rand::make_rng();
-    loop {
-        let mut queues = inner.lock();
-        let next = loop {
-            if queues.stopping {
-                return;
-            }
-            if let Some(check) = queues.checks.pop_front() {
-                break Next::Check(check);
-            }
-            if let Some((id, job, cancelled)) = queues.jobs.pop_front() {
-                break Next::Job(id, job, cancelled);
-            }
-            queues = inner.more.wait(queues).unwrap_or_else(PoisonError::into_inner);
-        };
-        drop(queues);
+    let take = |queues: &mut Queues| match queues.checks.pop_front() {
+        Some(check) => Some(Next::Check(check)),
+        None => queues.jobs.pop_front().map(|(id, job, cancelled)| Next::Job(id, job, cancelled)),
+    };
+    while let Some(next) = inner.next(take) {
         match next {
             Next::Check(check) => run_check(check, gate, judged),
-            Next::Job(id, job, cancelled) => finish(inner, control, id, job, &cancelled, &mut rng),
+            Next::Job(id, job, cancelled) => answer(inner, control, id, job.run(&cancelled, &mut rng)),
         }
     }
 }
 
-fn stamp_loop(inner: &Inner, control: &mpsc::Sender<Control>) {
+/// Solves the stamps that somebody waits for.
+fn urgent_stamp_loop(inner: &Inner, control: &mpsc::Sender<Control>) {
     let mut rng: StdRng = rand::make_rng();
-    loop {
-        let mut queues = inner.lock();
-        let (id, job, cancelled) = loop {
-            if queues.stopping {
-                return;
-            }
-            if let Some(stamp) = queues.stamps.pop_front() {
-                break stamp;
-            }
-            queues = inner.more.wait(queues).unwrap_or_else(PoisonError::into_inner);
-        };
-        drop(queues);
-        finish(inner, control, id, job, &cancelled, &mut rng);
+    while let Some(Stamping { id, job, cancelled }) = inner.next(|queues| queues.urgent.pop_front()) {
+        let envelope = job.solve(|| cancelled.load(Ordering::Relaxed), &mut rng);
+        inner.lock().urgent_open -= 1;
+        inner.more.notify_all();
+        answer(inner, control, id, JobResult::Stamped(envelope));
     }
 }
 
-fn finish(
-    inner: &Inner,
-    control: &mpsc::Sender<Control>,
-    id: JobId,
-    job: Job,
-    cancelled: &AtomicBool,
-    rng: &mut StdRng,
-) {
-    let result = job.run(cancelled, rng);
+/// Solves the others, while there is no urgent one.
+fn patient_stamp_loop(inner: &Inner, control: &mpsc::Sender<Control>) {
+    let mut rng: StdRng = rand::make_rng();
+    let take = |queues: &mut Queues| if queues.urgent_open == 0 { queues.patient.pop_front() } else { None };
+    while let Some(stamping) = inner.next(take) {
+        let cancelled = || stamping.cancelled.load(Ordering::Relaxed);
+        match stamping.job.solve(|| cancelled() || inner.lock().urgent_open > 0, &mut rng) {
+            None if !cancelled() => inner.lock().patient.push_front(stamping),
+            envelope => answer(inner, control, stamping.id, JobResult::Stamped(envelope)),
+        }
+    }
+}
+
+fn search_loop(inner: &Inner, control: &mpsc::Sender<Control>) {
+    let mut rng: StdRng = rand::make_rng();
+    while let Some((id, job, cancelled)) = inner.next(|queues| queues.searches.pop_front()) {
+        answer(inner, control, id, job.run(&cancelled, &mut rng));
+    }
+}
+
+/// Gives a result to the core, which may be gone.
+fn answer(inner: &Inner, control: &mpsc::Sender<Control>, id: JobId, result: JobResult) {
     inner.lock().running.remove(&id);
-    // The core may be gone.
     let _ = control.blocking_send(Control::Input(Input::Computed { id, result }));
 }
 
@@ -217,11 +254,56 @@ fn run_check(check: Check, gate: &mut Gate, judged: &dyn Fn(Judged)) {
     }
 }
 
-/// Stamps must not slow down the person's other programs.
+/// Work that nobody waits for must not slow down the person's other programs.
 fn lower_priority() {
     const NICENESS: i32 = 10;
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
-        tracing::debug!(%error, "the stamp thread keeps its priority");
+        tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_wire::envelope::{Class, Head, Tag};
+
+    use super::*;
+
+    fn stamp(parameters: &NetworkParameters, effort: u32, urgent: bool) -> Job {
+        let head =
+            Head { class: Class::Small, topic: TopicId(0), epoch: Epoch(1), tag: Tag([7; 16]), ephemeral: [9; 32] };
+        Job::Stamp(StampJob {
+            network: parameters.id(),
+            head,
+            body: vec![1; Class::Small.body_bytes()],
+            effort,
+            urgent,
+        })
+    }
+
+    /// A stamp that will not be found in a lifetime is being solved, and texts still get theirs; told to stop, it does.
+    #[test]
+    fn an_urgent_stamp_is_solved_while_a_patient_one_is_in_work() {
+        let parameters = NetworkParameters::test("stamps");
+        let (control, mut results) = mpsc::channel(8);
+        let workers = Workers::new();
+        let threads = workers.start(&parameters, TopicId(0), control, |_| {}).unwrap();
+        workers.compute(JobId(0), stamp(&parameters, u32::MAX, false));
+        for id in 1..=5 {
+            workers.compute(JobId(id), stamp(&parameters, 1, true));
+            let Some(Control::Input(Input::Computed { id: done, result })) = results.blocking_recv() else {
+                panic!("the workers are gone");
+            };
+            assert_eq!(done, JobId(id));
+            assert!(matches!(result, JobResult::Stamped(Some(_))));
+        }
+        workers.cancel(JobId(0));
+        let Some(Control::Input(Input::Computed { id, result })) = results.blocking_recv() else {
+            panic!("the workers are gone");
+        };
+        assert_eq!(id, JobId(0));
+        assert!(matches!(result, JobResult::Stamped(None)));
+        workers.stop();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

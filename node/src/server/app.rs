@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Fault;
 use super::auth::Guard;
+use super::routes::backup;
 use super::{Serving, events, fault};
 use crate::core::Node;
 
@@ -36,6 +37,7 @@ pub(crate) struct App {
     pub(crate) started: Instant,
     pub(crate) shutdown: CancellationToken,
     pub(crate) event_streams: Arc<Semaphore>,
+    pub(crate) backups: Arc<Semaphore>,
     guard: Guard,
     turns: Semaphore,
 }
@@ -51,6 +53,7 @@ impl App {
             started: Instant::now(),
             shutdown,
             event_streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
+            backups: Arc::new(Semaphore::new(backup::BACKUPS_MAX)),
             guard: Guard::new(&token),
             turns: Semaphore::new(REQUESTS_MAX),
         })

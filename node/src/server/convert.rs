@@ -67,12 +67,16 @@ pub(crate) fn contact(view: &view::ContactView) -> Contact {
             view::ContactState::WaitingForKeys => ContactState::WaitingForKeys,
             view::ContactState::Ready => ContactState::Ready,
             view::ContactState::Blocked => ContactState::Blocked,
+            view::ContactState::Forked => ContactState::Forked,
         },
         conversation: id.conversation(),
         account: key(&view.account),
         added: Time(view.added_unix_ms),
         last_heard: view.last_heard_unix_ms.map(Time),
         last_activity: Time(view.last_activity_unix_ms),
+        verified_at: view.verified_unix_ms.map(Time),
+        mark_lost: view.mark_lost,
+        devices_changed: view.devices_changed_unix_ms.map(Time),
     }
 }
 
@@ -114,6 +118,7 @@ pub(crate) fn reason(reason: view::QueuedReason) -> QueuedReason {
         view::QueuedReason::Stamping => QueuedReason::Stamping,
         view::QueuedReason::Clock => QueuedReason::Clock,
         view::QueuedReason::Unanswered => QueuedReason::Unanswered,
+        view::QueuedReason::DevicesForked => QueuedReason::DevicesForked,
     }
 }
 
@@ -329,9 +334,10 @@ mod tests {
         let stages = [Stage::Queued, Stage::Sent, Stage::Held, Stage::Delivered, Stage::Expired];
         let names = stages.map(|stage| word(serde_json::to_value(message_state(&state(stage)).name).unwrap()));
         assert_eq!(names, ["queued", "sent", "held", "delivered", "expired"]);
-        let reasons = [Why::NoPeers, Why::WaitingForKeys, Why::Stamping, Why::Clock, Why::Unanswered];
+        let reasons =
+            [Why::NoPeers, Why::WaitingForKeys, Why::Stamping, Why::Clock, Why::Unanswered, Why::DevicesForked];
         let names = reasons.map(|why| word(serde_json::to_value(reason(why)).unwrap()));
-        assert_eq!(names, ["no_peers", "waiting_for_keys", "stamping", "clock", "unanswered"]);
+        assert_eq!(names, ["no_peers", "waiting_for_keys", "stamping", "clock", "unanswered", "devices_forked"]);
     }
 
     #[test]
@@ -361,6 +367,9 @@ mod tests {
             added_unix_ms: 0,
             last_heard_unix_ms: None,
             last_activity_unix_ms: 0,
+            verified_unix_ms: Some(1),
+            mark_lost: false,
+            devices_changed_unix_ms: None,
         };
         let invite = view::InviteView {
             number: InviteNumber(1),

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use starling_api::node::ChangeSettings;
-use starling_api::people::{AddContact, ChangeContact, ContactState, CreateInvite, InspectInvite, InviteState};
+use starling_api::people::{
+    AddContact, ChangeContact, ContactState, CreateInvite, InspectInvite, InviteState, Scan, Verify,
+};
 use starling_api::{ClientError, Code};
 
 use crate::harness::{Home, network};
@@ -95,8 +97,9 @@ fn contacts_are_renamed_blocked_and_removed() {
     let name = network();
     let _node = home.start(&name);
     let client = client(&home);
-    let add =
-        |link: String, name: Option<&str>| client.add_contact(&AddContact { link, name: name.map(str::to_owned) });
+    let add = |link: String, name: Option<&str>| {
+        client.add_contact(&AddContact { link, name: name.map(str::to_owned), replace: None })
+    };
     let ana = add(invite_of_somebody(&name, "Ana"), None).unwrap();
     let link = invite_of_somebody(&name, "Ana");
     let taken = add(link.clone(), Some("Ana")).unwrap_err();
@@ -106,7 +109,7 @@ fn contacts_are_renamed_blocked_and_removed() {
     let zoe = add(link, Some("Zoe")).unwrap();
     assert_ne!(ana.id, zoe.id);
 
-    let change = |name: Option<&str>, blocked| ChangeContact { name: name.map(str::to_owned), blocked };
+    let change = |name: Option<&str>, blocked| ChangeContact { name: name.map(str::to_owned), blocked, devices: None };
     let renamed = client.change_contact(ana.id, &change(Some("Anna"), Some(true))).unwrap();
     assert_eq!((renamed.name.as_str(), renamed.state), ("Anna", ContactState::Blocked));
     let send = starling_api::message::SendMessage { text: "hi".to_owned(), ..Default::default() };
@@ -137,4 +140,33 @@ fn an_invite_that_is_withdrawn_stays_in_the_list_and_says_so() {
         invites.iter().map(|invite| (invite.id, invite.state)).collect::<Vec<_>>(),
         [(invite.id, InviteState::Revoked)]
     );
+}
+
+#[test]
+fn a_verification_is_read_set_and_dropped_and_a_code_that_is_none_is_refused() {
+    let home = Home::new();
+    let name = network();
+    let _node = home.start(&name);
+    let client = client(&home);
+    let link = invite_of_somebody(&name, "Ana");
+    let ana = client.add_contact(&AddContact { link, name: None, replace: None }).unwrap();
+    let seen = client.verification(ana.id).unwrap();
+    assert_eq!((seen.number.len(), seen.words.len(), seen.verified_at, seen.scan), (12, 8, None, None));
+    let set = |verified| client.verify(ana.id, &Verify { verified: Some(verified), code: None }).unwrap();
+    assert!(set(true).verified_at.is_some() && client.contacts().unwrap().contacts[0].verified_at.is_some());
+    assert_eq!(set(false), seen);
+    let own = client.verify(ana.id, &Verify { verified: None, code: Some(seen.code.to_lowercase()) }).unwrap();
+    assert_eq!((own.scan, own.verified_at), (Some(Scan::Own), None));
+    let refused = |verify: Verify| match client.verify(ana.id, &verify) {
+        Err(ClientError::Api(error)) => (error.code, error.field),
+        other => panic!("{other:?}"),
+    };
+    let code = |text: &str| Verify { verified: None, code: Some(text.to_owned()) };
+    assert_eq!(refused(code("starling:ab")), (Code::BadRequest, Some("code".to_owned())));
+    assert_eq!(refused(code("STARLING-VERIFY:AI")).0, Code::VersionTooNew);
+    assert_eq!(refused(Verify::default()), (Code::BadRequest, Some("verified".to_owned())));
+    assert_eq!(refused(Verify { verified: Some(true), ..code("x") }).0, Code::BadRequest);
+    client.remove_contact(ana.id).unwrap();
+    let gone = client.verification(ana.id).unwrap_err();
+    assert!(matches!(gone, ClientError::Api(error) if error.code == Code::NoSuchContact));
 }

@@ -17,7 +17,7 @@ fn absent_contact(client: &Client, network: &str) -> Contact {
     let home = Home::new();
     let _node = home.start(network);
     let link = crate::http::client(&home).create_invite(&CreateInvite::default()).unwrap().link;
-    client.add_contact(&AddContact { link, name: Some("Ana".to_owned()) }).unwrap()
+    client.add_contact(&AddContact { link, name: Some("Ana".to_owned()), replace: None }).unwrap()
 }
 
 fn text(text: &str, client_id: Option<&str>) -> SendMessage {

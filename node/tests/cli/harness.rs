@@ -71,11 +71,13 @@ impl Done {
 /// A person: a home directory with a data directory in it.
 pub(crate) struct Home {
     folder: tempfile::TempDir,
+    /// What a node keeps outside of its data directory.
+    state: tempfile::TempDir,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), state: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -99,6 +101,7 @@ impl Home {
         for variable in ["STARLING_LOG", "NO_COLOR", "XDG_DATA_HOME", "COLUMNS"] {
             command.env_remove(variable);
         }
+        command.env("XDG_STATE_HOME", self.state.path());
         command.env("HOME", self.folder.path()).env("STARLING_DATA", self.data()).env("TZ", "UTC");
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -139,7 +142,7 @@ impl Home {
 
 /// Waits for a child's end, its output read meanwhile.
 #[track_caller]
-fn finish(child: Child, arguments: &[&str]) -> Done {
+pub(crate) fn finish(child: Child, arguments: &[&str]) -> Done {
     let pid = child.id();
     let (done, end) = mpsc::channel();
     std::thread::spawn(move || {

@@ -1,9 +1,13 @@
 //! The command line as people and scripts meet it: the real binary, its words, its exit codes.
 
+mod backup;
+mod copied_back;
 mod daemon;
 mod harness;
+mod hostile_sync;
 mod invites;
 mod offline;
 mod secrecy;
 mod talk;
 mod texts;
+mod verify;

@@ -3,7 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 use std::process::Stdio;
 
-use crate::harness::{Home, Node};
+use crate::harness::{Home, Node, network};
 
 /// Every command, with arguments that parse.
 pub(crate) const COMMANDS: &[&[&str]] = &[
@@ -30,13 +30,18 @@ pub(crate) const COMMANDS: &[&[&str]] = &[
     &["peers", "add", "/ip4/127.0.0.1/tcp/1"],
     &["passphrase"],
     &["unlock"],
+    &["backup", "create", "never-made"],
     &["stop"],
 ];
+
+/// Those that need no node, or begin one.
+const WITHOUT_A_NODE: &[&[&str]] =
+    &[&["up"], &["completions"], &["wipe"], &["backup", "check"], &["backup", "restore"]];
 
 #[test]
 fn every_command_explains_itself() {
     let home = Home::new();
-    for command in COMMANDS.iter().chain([&["up"][..], &["completions"][..]].iter()) {
+    for command in COMMANDS.iter().chain(WITHOUT_A_NODE) {
         let mut arguments = vec![command[0]];
         arguments.extend(command.get(1).filter(|word| word.chars().all(|c| c.is_ascii_lowercase())));
         arguments.truncate(if matches!(command[0], "send" | "trace" | "add") { 1 } else { 2 });
@@ -190,4 +195,19 @@ fn a_start_without_a_home_asks_for_a_directory() {
     command.env_remove("HOME").env_remove("STARLING_DATA");
     let done = Node::spawn(&mut command).end();
     done.fails(2, "--data DIR");
+}
+
+#[test]
+fn a_node_of_a_testnet_is_named_by_its_number() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    let node = home.start(&network());
+    let ask = |number: &str| {
+        let mut command = elsewhere.command(&["--node", number, "status", "--json"]);
+        command.env("STARLING_TESTNET", "default").env("STARLING_NODE_2_DATA", home.data());
+        crate::harness::finish(command.spawn().unwrap(), &["status"])
+    };
+    assert_eq!(ask("2").json()["network"], node.ready["network"]);
+    let error = ask("3").error(5);
+    assert_eq!(error["message"].as_str().unwrap().split(" in ").next(), Some("Testnet 'default' has no node 3"));
+    elsewhere.run(&["--node", "2", "status"]).fails(5, "eval \"$(starling-testnet env)\"");
 }

@@ -1,6 +1,7 @@
 //! Logs without keys, texts, names or addresses: markers are planted by ordinary use, and searched for at the most
 //! talkative level.
 
+use crate::harness::{Home, network};
 use crate::talk::Pair;
 
 #[test]
@@ -52,4 +53,21 @@ fn no_log_holds_a_key_a_text_a_name_or_an_address() {
             }
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_s_memory_goes_into_no_core_dump_and_to_no_debugger_and_where_it_may_into_no_swap() {
+    let home = Home::new();
+    let node = home.start(&network());
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", node.pid())).unwrap();
+    let limits = read("limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    let log = std::fs::read_to_string(home.data().join("starling.log")).unwrap();
+    let line = log.lines().find(|line| line.contains("closed_to_debuggers")).expect("a line about it");
+    assert!(line.contains("no_core_dumps=true closed_to_debuggers=true"), "{line}");
+    let locked = read("status").lines().find_map(|line| line.strip_prefix("VmLck:").map(str::trim).map(str::to_owned));
+    assert_eq!(locked.unwrap() != "0 kB", line.contains("locked=true"), "{line}");
+    node.stop();
 }

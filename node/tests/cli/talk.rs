@@ -52,6 +52,12 @@ fn two_people_talk_and_both_keep_what_was_said_through_restarts() {
     let id = sent["message"]["id"].as_str().unwrap().to_owned();
     pair.bob.run(&["send", "Ana", "last", "--wait", "delivered", "--reply-to", &id]).ok();
 
+    let received = pair.ana.run(&["log", "Bob", "--json"]).json()["messages"][0]["id"].clone();
+    let life = pair.ana.run(&["trace", received.as_str().unwrap()]).ok();
+    let lines: Vec<_> = life.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("written, by the clock of Bob's device"), "{life}");
+    assert!(lines[1].contains("came here, opened and kept; Bob's device is told so"), "{life}");
+
     let texts = |list: Vec<(String, String)>| list.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
     let expected = ["the first one", "hello Bob", "two\nlines", "last"];
     assert_eq!(texts(said(&pair.ana, "Bob")), expected);
@@ -207,4 +213,17 @@ fn peers_are_listed_and_added() {
     carol.run(&["peers", "add", &address]).ok();
     carol_node.state("online");
     assert_eq!(carol.run(&["status", "--check", "--json"]).code, Some(0));
+}
+
+#[test]
+fn a_friend_whose_computer_dies_is_understood_again_when_it_is_back() {
+    let mut pair = Pair::new(&[]);
+    // Nobody but the two: each is the other's only way into the network. Twice, as what is dead piles up.
+    for round in 0..2 {
+        pair.ana_node.kill();
+        pair.ana_node = pair.ana.start(&pair.network);
+        let (to_ana, to_bob) = (format!("to Ana {round}"), format!("to Bob {round}"));
+        pair.bob.run(&["send", "Ana", &to_ana, "--wait", "delivered", "--timeout", "60s"]).ok();
+        pair.ana.run(&["send", "Bob", &to_bob, "--wait", "delivered", "--timeout", "60s"]).ok();
+    }
 }

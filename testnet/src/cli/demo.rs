@@ -106,7 +106,7 @@ fn print_step(step: &Step, json: bool) {
 
 fn print_summary(summary: &Summary, net: &Net, args: &DemoArgs, seed: u64, json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    let (p50, p95) = (summary.percentile_ms(50), summary.percentile_ms(95));
+    let (p50, p95) = (summary.delays.percentile_ms(50), summary.delays.percentile_ms(95));
     let rss_mb_max = rounded(summary.rss_bytes_max as f64 / 1e6);
     if json {
         let line = json!({
@@ -114,13 +114,13 @@ fn print_summary(summary: &Summary, net: &Net, args: &DemoArgs, seed: u64, json:
             "start_to_first_delivery_ms": summary.start_to_first_delivery_ms,
             "sent": summary.sent, "delivered": summary.delivered, "duplicates": summary.duplicates,
             "offline": summary.offline, "founder": summary.founder, "sealed": summary.sealed,
-            "p50_ms": rounded(p50), "p95_ms": rounded(p95), "rss_mb_max": rss_mb_max, "skipped": [],
+            "p50_ms": rounded(p50), "p95_ms": rounded(p95), "answers": summary.answers.figures(), "rss_mb_max": rss_mb_max, "skipped": [],
             "version": env!("CARGO_PKG_VERSION"),
         });
         writeln!(out, "{line}")?;
         return Ok(());
     }
-    if !summary.delays_ms.is_empty() {
+    if !summary.delays.0.is_empty() {
         writeln!(out, "  median {p50:.1} ms · p95 {p95:.1} ms · {rss_mb_max} MB at the largest node")?;
     }
     writeln!(out, "{}", if summary.ok { "PASS" } else { "FAIL" })?;

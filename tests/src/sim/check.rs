@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use starling_messenger::MemoryUse;
-use starling_messenger::job::Job;
+use starling_messenger::job::{Job, StampJob};
 use starling_messenger::record::{HistoryRecord, RecordKind, VaultWrite, decode_record};
 use starling_messenger::turn::{MessageNumber, Output, Turn};
 use starling_messenger::view::{DeliveryStage, MessageBody, MessageView};
@@ -439,7 +439,7 @@ impl World {
         for output in &turn.outputs {
             match output {
                 Output::Event(told) => self.on_told(place, told),
-                Output::Compute { job: Job::Stamp { head, body, .. }, .. } => {
+                Output::Compute { job: Job::Stamp(StampJob { head, body, .. }), .. } => {
                     if !self.checks.committed_seals.insert((place, head.tag)) {
                         continue;
                     }

@@ -1,7 +1,7 @@
 //! The core thread's and the commit thread's part: what a step wrote is on the disk before anybody sees what
 //! it said. Here processes die before a commit, after it, and between two of its outputs.
 
-use starling_messenger::job::{Job, JobResult, Lane};
+use starling_messenger::job::{Job, JobResult, Lane, StampJob};
 use starling_messenger::record::VaultWrite;
 use starling_messenger::turn::{Input, JobId, Output, Turn};
 
@@ -93,7 +93,7 @@ impl World {
     fn check_leaving(&mut self, place: Place, outputs: &[Output]) {
         for output in outputs {
             match output {
-                Output::Compute { job: Job::Stamp { head, body, .. }, .. } => {
+                Output::Compute { job: Job::Stamp(StampJob { head, body, .. }), .. } => {
                     self.checks.leaves_sealed(self.at_ms, &self.nodes[place], head, body);
                 }
                 Output::Push { link, cell, .. } => self.check_cell(place, *link, cell),
@@ -168,13 +168,13 @@ impl World {
     }
 
     fn on_compute(&mut self, place: Place, id: JobId, job: Job) {
-        if let Job::Stamp { head, .. } = &job {
+        if let Job::Stamp(StampJob { head, .. }) = &job {
             self.counts.sealed += 1;
             let (tag, epoch) = (head.tag, head.epoch.0);
             self.note(place, || format!("sealed tag {tag:?} in hour {epoch}"));
         }
         let takes_ms = match job.lane() {
-            Lane::Verify => 1 + below(&mut self.rng, 20),
+            Lane::Verify | Lane::Search => 1 + below(&mut self.rng, 20),
             Lane::Stamp => 20 + below(&mut self.rng, 400),
         };
         let node = &mut self.nodes[place];

@@ -189,7 +189,7 @@ impl World {
             }
             Act::Lend { .. } => Command::Address { peers: Vec::new() },
             Act::Add { link, .. } => match Invite::parse(link) {
-                Ok(invite) => Command::AddContact { invite: Box::new(invite), name: None },
+                Ok(invite) => Command::AddContact { invite: Box::new(invite), name: None, replace: None },
                 Err(error) => return self.refused(place, &format!("{act:?}"), &error.to_string()),
             },
             Act::Accept { request, whom } if chance(&mut self.rng, 10) => {

@@ -2,7 +2,7 @@
 //! their bytes; what they carry comes later, and sometimes only half of it.
 
 use rand_core::Rng;
-use starling_messenger::turn::{Input, LinkId, SyncStats};
+use starling_messenger::turn::{Input, LinkId, SyncBroken, SyncStats};
 use starling_relay::admit::Route;
 use starling_relay::penalty::Fault;
 use starling_relay::pool::{EnvelopePool, MemorySnapshot};
@@ -76,7 +76,7 @@ impl World {
         let life = self.nodes[place].life;
         match self.hop_ms(link) {
             Some(hop_ms) => self.queue.put(self.at_ms + 2 * hop_ms, Event::SyncOpen { link, life, window, watch }),
-            None => self.end_sync_in(2_000, place, link, window, Vec::new(), Err(None)),
+            None => self.end_sync_in(2_000, place, link, window, Vec::new(), Err(SyncBroken::Stream)),
         }
     }
 
@@ -87,7 +87,7 @@ impl World {
         link: LinkId,
         window: EpochRange,
         held: Vec<EnvelopeId>,
-        result: Result<SyncStats, Option<Fault>>,
+        result: Result<SyncStats, SyncBroken>,
     ) {
         let life = self.nodes[place].life;
         let input = Input::SyncEnded { link, window, held, result };
@@ -98,7 +98,7 @@ impl World {
     pub(super) fn on_sync_open(&mut self, link: LinkId, life: u32, window: EpochRange, watch: Vec<EnvelopeId>) {
         let Some(place) = self.place_of(link).filter(|&place| self.nodes[place].life == life) else { return };
         if self.arrives(other_end(link)).is_none() || self.arrives(link).is_none() {
-            return self.end_sync_in(1, place, link, window, Vec::new(), Err(None));
+            return self.end_sync_in(1, place, link, window, Vec::new(), Err(SyncBroken::Stream));
         }
         let Some(peer) = self.place_of(other_end(link)) else { return };
         let Some(Talk { outcome, mut bodies }) = self.reconcile(place, peer, window, watch) else { return };
@@ -117,13 +117,13 @@ impl World {
         // What was pulled has a lane of its own: the end may overtake it.
         let end_ms = if chance(&mut self.rng, 30) { in_ms.saturating_sub(2) } else { in_ms + 1 };
         match outcome {
-            _ if breaks => self.end_sync_in(end_ms, place, link, window, Vec::new(), Err(None)),
+            _ if breaks => self.end_sync_in(end_ms, place, link, window, Vec::new(), Err(SyncBroken::Stream)),
             Ok(Outcome { stats, held, .. }) => {
                 let stats =
                     SyncStats { received: stats.received, sent: stats.sent, bytes: stats.bytes, rounds: stats.rounds };
                 self.end_sync_in(end_ms, place, link, window, held, Ok(stats));
             }
-            Err(fault) => self.end_sync_in(end_ms, place, link, window, Vec::new(), Err(Some(fault))),
+            Err(fault) => self.end_sync_in(end_ms, place, link, window, Vec::new(), Err(SyncBroken::Fault(fault))),
         }
     }
 
@@ -211,7 +211,7 @@ impl World {
     pub(super) fn break_sync(&mut self, place: Place, link: LinkId) {
         if self.nodes[place].syncs.contains(&link) {
             let window = EpochRange { first: Epoch(0), last: Epoch(0) };
-            self.end_sync_in(1, place, link, window, Vec::new(), Err(None));
+            self.end_sync_in(1, place, link, window, Vec::new(), Err(SyncBroken::Stream));
         }
     }
 }

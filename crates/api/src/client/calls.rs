@@ -5,14 +5,17 @@ use std::time::Duration;
 use ureq::http::Method;
 
 use super::{Client, ClientError, json};
+use crate::backup::BackupStream;
 use crate::event::EventType;
 use crate::event_stream::EventStream;
 use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId};
 use crate::message::{Conversations, Message, Messages, MessagesQuery, SendMessage, Sent, Trace};
-use crate::node::{AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, Peers, Settings, Status, Unlock};
+use crate::node::{
+    AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, MakeBackup, Peers, Settings, Status, Unlock,
+};
 use crate::people::{
     AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contact, Contacts, CreateInvite, InspectInvite, Invite,
-    InvitePreview, Invites, OneContact, Requests,
+    InvitePreview, Invites, OneContact, Requests, Verification, Verify,
 };
 
 impl Client {
@@ -153,7 +156,7 @@ impl Client {
         self.send_json(Method::POST, "/v1/contacts", contact).map(|answer: OneContact| answer.contact)
     }
 
-    /// `PATCH /v1/contacts/{id}`: renames, blocks, unblocks.
+    /// `PATCH /v1/contacts/{id}`: renames, blocks, unblocks, decides between device lists.
     ///
     /// # Errors
     /// `no_such_contact`, `name_taken`; as any call: [`ClientError`].
@@ -168,6 +171,22 @@ impl Client {
     /// `no_such_contact`; as any call: [`ClientError`].
     pub fn remove_contact(&self, contact: ContactId) -> Result<(), ClientError> {
         self.delete(&format!("/v1/contacts/{contact}"))
+    }
+
+    /// `GET /v1/contacts/{id}/verification`: what both sides compare.
+    ///
+    /// # Errors
+    /// `no_such_contact`; as any call: [`ClientError`].
+    pub fn verification(&self, contact: ContactId) -> Result<Verification, ClientError> {
+        self.get(&format!("/v1/contacts/{contact}/verification"))
+    }
+
+    /// `PUT /v1/contacts/{id}/verification`: sets or drops the mark, or compares a scanned code.
+    ///
+    /// # Errors
+    /// `no_such_contact`, `bad_request` for a code that is none; as any call: [`ClientError`].
+    pub fn verify(&self, contact: ContactId, verify: &Verify) -> Result<Verification, ClientError> {
+        self.send_json(Method::PUT, &format!("/v1/contacts/{contact}/verification"), verify)
     }
 
     /// `GET /v1/requests`.
@@ -237,6 +256,19 @@ impl Client {
     /// `no_such_message`; as any call: [`ClientError`].
     pub fn trace(&self, message: MessageId) -> Result<Trace, ClientError> {
         self.get(&format!("/v1/messages/{message}/trace"))
+    }
+
+    /// `POST /v1/backup`: account, contacts and history, sealed under a passphrase. Takes as long as it takes.
+    ///
+    /// # Errors
+    /// `locked`, `bad_request` when the passphrase is too short; as any call: [`ClientError`].
+    pub fn backup(&self, backup: &MakeBackup) -> Result<BackupStream, ClientError> {
+        let response = self.run(Method::POST, "/v1/backup", Some(json(backup)), None)?;
+        if response.status().as_u16() == 200 {
+            return Ok(BackupStream::new(response.into_body()));
+        }
+        let answer = self.read(response)?;
+        Err(self.refused(&answer))
     }
 
     /// `GET /v1/events`: events after number `since` (from now on if absent), of `types` (all if empty).

@@ -10,7 +10,9 @@ use starling_api::node::{
     ChangePassphrase, Clock, Health, NodeState, Outbox, PeerCounts, Protected, Reach, Status, StoreUse, Tried, Unlock,
     Warning,
 };
-use starling_api::people::{Contact, ContactState, CreateInvite, Invite, InviteState, OneContact};
+use starling_api::people::{
+    Contact, ContactState, CreateInvite, Invite, InviteState, OneContact, Scan, Verification, Verify,
+};
 use starling_api::{ContactId, Event, EventBody, EventType, InviteId, MessageId, Passphrase, Time, Versioned};
 
 const NOON: Time = Time(1_795_442_531_208);
@@ -38,13 +40,16 @@ fn contact() -> Contact {
         added: NOON,
         last_heard: None,
         last_activity: NOON,
+        verified_at: Some(NOON),
+        mark_lost: false,
+        devices_changed: None,
     }
 }
 
 fn contact_text() -> String {
     let account = "00".repeat(32);
     format!(
-        r#"{{"id":"p_9x","name":"Ana","state":"waiting_for_keys","conversation":"c_9x","account":"{account}","added":"2026-11-23T14:02:11.208Z","last_heard":null,"last_activity":"2026-11-23T14:02:11.208Z"}}"#
+        r#"{{"id":"p_9x","name":"Ana","state":"waiting_for_keys","conversation":"c_9x","account":"{account}","added":"2026-11-23T14:02:11.208Z","last_heard":null,"last_activity":"2026-11-23T14:02:11.208Z","verified_at":"2026-11-23T14:02:11.208Z","mark_lost":false,"devices_changed":null}}"#
     )
 }
 
@@ -142,6 +147,24 @@ fn status() {
 #[test]
 fn an_added_contact() {
     golden(&OneContact { contact: contact() }, &format!(r#"{{"v":1,"contact":{}}}"#, contact_text()));
+}
+
+#[test]
+fn a_verification() {
+    let verification = Verification {
+        number: vec!["01234".to_owned()],
+        words: vec!["abandon".to_owned()],
+        code: "STARLING-VERIFY:AE".to_owned(),
+        qr_svg: "<svg/>".to_owned(),
+        verified_at: None,
+        scan: Some(Scan::OtherContact),
+    };
+    golden(
+        &verification,
+        r#"{"v":1,"number":["01234"],"words":["abandon"],"code":"STARLING-VERIFY:AE","qr_svg":"<svg/>","verified_at":null,"scan":"other_contact"}"#,
+    );
+    let mark: Verify = serde_json::from_str(r#"{"verified":true}"#).unwrap();
+    assert_eq!(mark, Verify { verified: Some(true), code: None });
 }
 
 #[test]

@@ -132,6 +132,11 @@ impl OuterFirstContact {
         self.number
     }
 
+    /// The hour in which its envelope is dated, UTC hours since 1970: bytes 6 to 9 of the envelope.
+    pub fn epoch_hour(&self) -> u32 {
+        self.associated_data.get(6..10).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
+    }
+
     /// The session that it asks for or repeats.
     pub const fn session_id(&self) -> SessionId {
         SessionId(self.head.ephemeral)

@@ -1,5 +1,7 @@
 //! A bundle: the public keys of a device, in an envelope like any other. SPEC: B6.
 
+use core::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{DevicePublic, Identity, ListHead, ListOrder, is_certified};
@@ -54,14 +56,22 @@ pub struct Pinned {
 }
 
 /// Why a bundle is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// It does not open, is of another account, too old, or not rightly signed.
     #[error("not a valid bundle")]
     Invalid,
-    /// The account has certified two device lists of one version: its key may be in other hands.
+    /// The account has certified two device lists of one version: its key may be in other hands. The bundle is valid in
+    /// all else, and not to be used unless a person decides for its list.
     #[error("two device lists of one version carry the account's signature")]
-    ForkedList,
+    ForkedList(Box<Bundle>),
+}
+
+impl fmt::Debug for Bundle {
+    /// Says that there is one, not whose.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Bundle").finish_non_exhaustive()
+    }
 }
 
 impl Bundle {
@@ -83,7 +93,7 @@ impl Bundle {
         }
         let Some(pinned) = pinned else { return Ok(bundle) };
         match pinned.list.compare(&bundle.list) {
-            ListOrder::Forked => Err(BundleError::ForkedList),
+            ListOrder::Forked => Err(BundleError::ForkedList(Box::new(bundle))),
             ListOrder::Older => Err(BundleError::Invalid),
             ListOrder::Same if bundle.seq < pinned.seq => Err(BundleError::Invalid),
             ListOrder::Same | ListOrder::Newer => Ok(bundle),

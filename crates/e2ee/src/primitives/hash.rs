@@ -1,14 +1,23 @@
-//! SHA-256, HMAC and HKDF over it (RFC 2104, RFC 5869), and keyed BLAKE3. SPEC: B0, B4.
+//! SHA-256, HMAC and HKDF over it (RFC 2104, RFC 5869), SHA-512, and keyed BLAKE3. SPEC: B0, B4, B18.
 
 use hkdf::HkdfExtract;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::secret::Secret;
 
 /// H of B0 over the concatenation of `parts`.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// SHA-512 over the concatenation of `parts`.
+pub(crate) fn sha512(parts: &[&[u8]]) -> [u8; 64] {
+    let mut hash = Sha512::new();
     for part in parts {
         hash.update(part);
     }

@@ -1,4 +1,4 @@
-//! ML-KEM-768 (FIPS 203), by libcrux's formally verified implementation. SPEC: B3.
+//! ML-KEM-768 (FIPS 203), by libcrux's formally verified implementation. SPEC: B3, B8.
 
 use libcrux_ml_kem::mlkem768;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ pub(crate) const KEM_CIPHERTEXT_BYTES: usize = 1_088;
 /// Bytes of a decapsulation key, expanded: keeping it costs 2,400 B a bundle and saves its generation
 /// (22 us) at every first contact.
 const KEM_SECRET_BYTES: usize = 2_400;
+/// Where in an expanded decapsulation key its encapsulation key stands (FIPS 203, algorithm 16: dk_PKE || ek || ..).
+const KEM_PUBLIC_OFFSET: usize = 1_152;
 
 /// A decapsulation key. Boxed, so that moving its owner leaves no copies behind.
 #[derive(Clone, Serialize, Deserialize)]
@@ -27,6 +29,12 @@ impl KemSecret {
         let boxed = Box::new(Secret::new(expanded));
         expanded.zeroize();
         (Self(boxed), public.into())
+    }
+
+    /// The encapsulation key.
+    pub(crate) fn public(&self) -> &[u8; KEM_PUBLIC_BYTES] {
+        let (_, from_public) = self.0.as_bytes().split_at(KEM_PUBLIC_OFFSET);
+        from_public.first_chunk().unwrap_or(&[0; KEM_PUBLIC_BYTES])
     }
 
     /// The expanded key.

@@ -10,6 +10,7 @@ use super::secret::Secret;
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
 /// A key that signs. Encoded as its seed of 32 bytes. Wiped on drop by `ed25519-dalek`.
+#[derive(Clone)]
 pub(crate) struct SignatureKey(SigningKey);
 
 impl SignatureKey {

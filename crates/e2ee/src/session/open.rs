@@ -1,4 +1,4 @@
-//! Opening a message: the receiving half of the ratchet. SPEC: B11, steps 2 to 6.
+//! Opening a message: the receiving half of the ratchet. SPEC: B8, B11, steps 2 to 6.
 //!
 //! First everything that the message would change is computed beside the session; only when the body has opened is
 //! it put in place. So a message that does not open changes nothing, and no copy of the session is made.
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::handshake::OuterFirstContact;
 use crate::primitives::secret::Secret;
 use crate::primitives::x25519::PublicKey;
-use crate::record::{self, Record};
+use crate::record::{self, Decoded, Record};
 use crate::seal::{Class, HEADER_BYTES, OpenError, Parts, Tag};
 
 use super::chain::{self, Header, ReceivingChain, Step};
@@ -61,6 +61,8 @@ struct Stepped {
     root: Secret<32>,
     next_header: Secret<32>,
     peer_dh: PublicKey,
+    /// The post-quantum epoch mixed in; 0 for none.
+    epoch: u32,
     /// Keys passed over at the end of the chain before.
     left: Vec<(u32, Secret<32>)>,
 }
@@ -129,10 +131,10 @@ impl Session {
         let associated_data = chain::body_associated_data(incoming.associated_data, incoming.header);
         let key = chain::body_key(&self.session_salt, &message_key);
         let plaintext = key.open(&associated_data, incoming.body).ok_or(OpenError)?;
-        let records = record::decode(&plaintext).ok_or(OpenError)?;
+        let Decoded { records, kem } = record::decode_all(&plaintext).ok_or(OpenError)?;
         self.first_contact = None;
         self.last_received_unix_ms = self.last_received_unix_ms.max(now_unix_ms);
-        Ok(match advance {
+        let opened = match advance {
             Advance::Skipped => self.apply_skipped(position, records),
             Advance::Chain { step, passed, number, next_number, chain_key } => {
                 let mut changes = Changes::new(self, now_unix_ms);
@@ -142,7 +144,10 @@ impl Session {
                 changes.pass(passed, number, next_number, chain_key);
                 changes.finish(records)
             }
-        })
+        };
+        // After the step: a message whose step ends an epoch speaks of the next.
+        self.post_quantum.opened(&kem, &self.session_salt, now_unix_ms);
+        Ok(opened)
     }
 
     /// Which of the three ways of B11 step 1 to 3 the message goes, and its key.
@@ -179,15 +184,13 @@ impl Session {
             return None;
         }
         let header = Header::open(&self.next_receiving_header, number, incoming.associated_data, incoming.header)?;
-        // B8: no epoch is pending here, so none may be claimed.
-        if header.epoch != 0 {
-            return None;
-        }
+        let epoch = header.epoch;
+        let mixed_in = self.post_quantum.to_receive(epoch)?;
         let left = self.plan_left(header.previous_length)?;
         let peer_dh = PublicKey::new(&header.dh);
         let shared = peer_dh.agree(self.own_dh.as_ref()?)?;
-        let Step { root, chain_key, next_header } = chain::step(&self.root, &shared, header.epoch, None);
-        plan_chain(&chain_key, 0, number, Some(Box::new(Stepped { root, next_header, peer_dh, left })))
+        let Step { root, chain_key, next_header } = chain::step(&self.root, &shared, epoch, mixed_in);
+        plan_chain(&chain_key, 0, number, Some(Box::new(Stepped { root, next_header, peer_dh, epoch, left })))
     }
 
     /// Keys from Nr to before `previous_length` of the chain that the peer has ended.
@@ -248,9 +251,12 @@ impl<'a> Changes<'a> {
     /// To the peer's next chain: what it left behind is skipped, what it never sent is no longer watched, and a new
     /// next chain is.
     fn step(&mut self, step: Box<Stepped>) {
-        let Stepped { root, next_header, peer_dh, left } = *step;
+        let Stepped { root, next_header, peer_dh, epoch, left } = *step;
         self.skip(left);
         let session = &mut *self.session;
+        if epoch != 0 {
+            session.post_quantum.mixed(epoch, self.now_unix_ms);
+        }
         session.chains_received = session.chains_received.saturating_add(1);
         session.root = root;
         session.peer_dh = peer_dh;

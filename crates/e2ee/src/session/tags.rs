@@ -39,10 +39,10 @@ impl Window {
 
     /// Derives the tags that are missing at the end, none beyond the last number.
     fn fill(&mut self, header_key: &Secret<32>) {
-        for offset in self.len()..WINDOW {
-            let Some(number) = self.first.checked_add(offset) else { break };
-            self.tags.push_back(chain::tag(header_key, number));
-        }
+        let missing = self.len()..WINDOW;
+        let numbers = missing.map_while(|offset| self.first.checked_add(offset));
+        let tags = chain::tags(header_key, numbers);
+        self.tags.extend(tags);
     }
 
     fn len(&self) -> u32 {

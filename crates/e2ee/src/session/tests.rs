@@ -1,5 +1,7 @@
 //! What a peer could do that holds the session's keys and does not keep to the protocol.
 
+mod post_quantum;
+
 use super::*;
 use crate::seal::{HEADER_BYTES, Parts};
 use crate::tests::world::{Envelope, NOW_MS, World, open, position, stored, text};
@@ -86,7 +88,7 @@ fn a_chain_that_cannot_have_begun_is_refused() {
     let message = world.seal(&mut alice, &[]);
     open(&mut bob, &message).expect("genuine");
     assert!(bob.own_dh.is_none(), "Bob has not answered, so Alice cannot have begun a chain");
-    let begun = alice.begin_chain(&mut world.rng).expect("keys are usable");
+    let begun = alice.begin_chain(None, &mut world.rng).expect("keys are usable");
     assert!(begun.is_none());
     let chain = SendingChain {
         header_key: alice.next_sending_header.clone(),

@@ -7,7 +7,7 @@ use crate::prekey::{
 use crate::primitives::aead::OneTimeKey;
 use crate::seal::{Class, Ephemeral, Sealed, ad0};
 
-use super::world::{ADDR, Envelope, NOW_HOUR, World, prefix, rng};
+use super::world::{ADDR, Envelope, NOW_HOUR, Scripted, World, prefix, rng};
 
 fn opened(envelope: &Envelope, pinned: Option<&Pinned>, now_hour: u32) -> Result<Bundle, BundleError> {
     Bundle::open(&envelope.parts(), &ADDR, None, pinned, now_hour)
@@ -75,8 +75,43 @@ fn nothing_older_than_what_is_pinned_is_taken() {
     let list = |version, head| Pinned { list: ListHead { version, head }, seq: 9 };
     let head = pinned.list.head;
     assert_eq!(opened(&new, Some(&list(2, head)), NOW_HOUR).err(), Some(BundleError::Invalid), "an older list");
-    assert_eq!(opened(&new, Some(&list(1, [0; 32])), NOW_HOUR).err(), Some(BundleError::ForkedList));
+    let Err(BundleError::ForkedList(fork)) = opened(&new, Some(&list(1, [0; 32])), NOW_HOUR) else {
+        panic!("another head for the version");
+    };
+    assert_eq!((fork.device, fork.list, fork.shard), (world.bob.public(), world.bob.list_head(), 3));
     assert!(opened(&new, Some(&list(0, head)), NOW_HOUR).is_ok(), "a newer list outweighs a lower seq");
+}
+
+/// Only the account key makes a fork: a second device certified by it raises the alarm, keys of somebody else's never.
+#[test]
+fn a_second_device_of_the_same_version_is_a_fork_and_a_forgery_is_not() {
+    let mut world = World::new(41);
+    let [bob, copy] =
+        [[2; 32], [3; 32]].map(|device| Identity::generate(&mut Scripted::new(&[[1; 32], device, device].concat())));
+    let mut bundle_of = |identity: &Identity, change: &dyn Fn(&mut Bundle)| {
+        let ephemeral = world.ephemeral();
+        world.bob_prekeys.renew(identity, 0, NOW_HOUR, &mut world.rng);
+        let plaintext = world.bob_prekeys.bundle(world.bob_prekeys.newest().expect("renewed").0).expect("it is there");
+        let mut bundle = Bundle::open(&sealed(&plaintext.signed, &ephemeral).parts(), &ADDR, None, None, NOW_HOUR)
+            .expect("its own device signed it");
+        change(&mut bundle);
+        sealed(&bundle.sign(identity), &ephemeral)
+    };
+    let known = opened(&bundle_of(&bob, &|_| {}), None, NOW_HOUR).expect("valid").pinned();
+    let Err(BundleError::ForkedList(fork)) = opened(&bundle_of(&copy, &|_| {}), Some(&known), NOW_HOUR) else {
+        panic!("the account signed two lists of version 1");
+    };
+    assert_eq!((fork.device, fork.list), (copy.public(), copy.list_head()));
+    let eve = Identity::generate(&mut rng(7));
+    let forgeries: [&dyn Fn(&mut Bundle); 3] = [
+        &|bundle| bundle.device.account = bob.public().account,
+        &|bundle| (bundle.device.account, bundle.cert) = (bob.public().account, *bob.cert()),
+        &|bundle| (bundle.device, bundle.cert, bundle.list.head) = (bob.public(), *bob.cert(), [9; 32]),
+    ];
+    for forge in forgeries {
+        let forged = bundle_of(&eve, forge);
+        assert_eq!(opened(&forged, Some(&known), NOW_HOUR).err(), Some(BundleError::Invalid));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::handshake::{
     AcceptError, FIRST_GENERATION, OuterFirstContact, accept, fuzz_first_contact, generation_allowed, initiate,
     recognise, seal_outer,
 };
-use crate::identity::{ListHead, ListOrder};
+use crate::identity::{Fork, ListHead, ListOrder};
 use crate::prekey::OneTimePrekey;
 use crate::primitives::x25519::PublicKey;
 use crate::record::Record;
@@ -190,7 +190,8 @@ fn device_lists_go_forward_only_and_a_fork_is_an_alarm() {
     assert_eq!(result(list), Ok(()));
     assert_eq!(result(known(0, [1; 32])), Ok(()));
     assert_eq!(result(known(2, list.head)), Err(AcceptError::Rejected));
-    assert_eq!(result(known(1, [1; 32])), Err(AcceptError::ForkedList));
+    let fork = Fork { device: world.alice.public(), list };
+    assert_eq!(result(known(1, [1; 32])), Err(AcceptError::ForkedList(Box::new(fork))));
     assert_eq!(list.compare(&list), ListOrder::Same);
 }
 

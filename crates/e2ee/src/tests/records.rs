@@ -33,13 +33,15 @@ fn limits_hold_in_both_directions() {
     assert_eq!(decode(&[2, 0, 0]), None, "no acknowledgement");
     assert_eq!(decode(&[2, 15, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]), None, "not a multiple of 16");
     assert_eq!(decode(&[5, 1, 0, 0]), None, "a card of one byte");
+    assert_eq!(decode(&[3, 4, 0, 1, 0, 0, 0]), None, "an epoch without a key");
+    assert_eq!(decode(&[4, 0, 0]), None, "no ciphertext at all");
     assert_eq!(decode(&[1, 0xff, 0xff, 0]), None, "longer than the room");
     assert_eq!(decode(&[1]), None, "cut off in the head");
 }
 
 #[test]
-fn unknown_and_later_types_are_skipped() {
-    let mut bytes = vec![3, 4, 0, 9, 9, 9, 9, 4, 0, 0, 200, 1, 0, 7];
+fn unknown_types_are_skipped() {
+    let mut bytes = vec![6, 4, 0, 9, 9, 9, 9, 7, 0, 0, 200, 1, 0, 7];
     encode_into(&mut bytes, 200, &[content(0, 1, vec![1])]).expect("it fits");
     assert_eq!(decode(&bytes), Some(vec![content(0, 1, vec![1])]));
 }

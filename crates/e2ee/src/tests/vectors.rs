@@ -10,6 +10,7 @@ mod first_contact;
 mod identity;
 mod keys;
 mod message;
+mod verification;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -52,11 +53,12 @@ impl Case {
     }
 }
 
-const FAMILIES: [Family; 13] = [
+const FAMILIES: [Family; 16] = [
     keys::TAGS,
     keys::ROOT_STEP,
     keys::CHAIN,
     keys::HANDSHAKE,
+    keys::POST_QUANTUM,
     message::RECORDS,
     message::SEAL,
     message::OPEN,
@@ -66,6 +68,8 @@ const FAMILIES: [Family; 13] = [
     first_contact::SEAL,
     first_contact::OPEN,
     conversation::TRANSCRIPT,
+    verification::NUMBER,
+    verification::CODE,
 ];
 
 impl Family {

@@ -140,7 +140,7 @@ impl World {
     pub(crate) fn seal_message(&mut self, session: &mut Session, records: &[Record]) -> SealedMessage {
         let ephemeral = self.ephemeral();
         let prefix = prefix(Class::Small, NOW_HOUR);
-        session.seal(Class::Small, &prefix, records, &ephemeral, &mut self.rng).expect("there is room")
+        session.seal(Class::Small, &prefix, records, &ephemeral, NOW_MS, &mut self.rng).expect("there is room")
     }
 }
 

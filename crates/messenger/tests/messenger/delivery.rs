@@ -1,6 +1,8 @@
 //! What becomes of an envelope on a network that loses, sleeps and refuses.
 
-use starling_messenger::turn::{Command, CommandError, Input, LinkId, Reply};
+use starling_messenger::turn::{
+    Command, CommandError, ContactNumber, Input, LinkId, MessageNumber, Reply, RequestNumber,
+};
 use starling_messenger::view::{DeliveryStage, Event};
 
 use crate::net::{Net, parameters, slow_parameters};
@@ -210,6 +212,85 @@ fn a_peer_that_lost_its_sessions_is_reached_again_by_a_new_handshake() {
     net.sleep_hours(48);
     assert!(net.delivered(0, message), "after 14 days a new handshake on the newest bundle");
     assert_eq!(net.received(1), ["warm", "hear me"]);
+}
+
+/// A guest who has the address of a node that is away writes to it on the sixth day of its bundle.
+fn written_to_somebody_away(net: &mut Net) -> MessageNumber {
+    net.link_all();
+    net.run(5_000);
+    let address = net.address(0);
+    net.stop(0);
+    net.sleep_hours(6 * 24);
+    let ana = net.add(1, address).unwrap();
+    let message = net.send(1, ana, "hi");
+    net.run(120_000);
+    assert_eq!(net.stage(1, message), Some(DeliveryStage::Held));
+    message
+}
+
+fn sealed_again(net: &mut Net, node: usize, message: MessageNumber) -> usize {
+    use starling_messenger::view::TraceStep;
+    let Reply::Trace(lines) = net.command(node, Command::Trace(message)) else { panic!() };
+    lines.iter().filter(|line| line.step == TraceStep::SealedAgain).count()
+}
+
+#[test]
+fn a_first_contact_is_not_repeated_when_its_keys_may_be_gone_by_the_time_it_is_read() {
+    let mut net = Net::with(3, slow_parameters());
+    let message = written_to_somebody_away(&mut net);
+    // At 13 days the bundle is 19 days old: what is sealed now may be read when it is 33, and its keys are kept for 29.
+    net.sleep_hours(13 * 24 + 2);
+    assert_eq!(sealed_again(&mut net, 1, message), 0, "there is no newer bundle to make a handshake with");
+    let late = net.send(1, ContactNumber(1), "still there?");
+    net.run(120_000);
+    assert_eq!(net.stage(1, late), Some(DeliveryStage::Queued), "it waits for keys, and says so");
+    net.sleep_hours(26);
+    assert_eq!(net.stage(1, message), Some(DeliveryStage::Expired), "nobody keeps it any more");
+    // Whoever comes back publishes new keys.
+    net.restart(0, true);
+    net.link(0, 1);
+    net.link(0, 2);
+    net.sleep_hours(2);
+    let accept = Command::AnswerRequest { request: RequestNumber(1), accept: true, name: None };
+    assert!(matches!(net.command(0, accept), Reply::Contact(_)));
+    net.sleep_hours(2);
+    assert!(net.received(0).contains(&"still there?".to_owned()), "{:?}", net.received(0));
+    assert!(net.delivered(1, late));
+    net.check();
+}
+
+#[test]
+fn what_was_never_answered_goes_on_a_newer_bundle_before_the_old_one_s_keys_are_gone() {
+    let mut net = Net::with(3, slow_parameters());
+    let message = written_to_somebody_away(&mut net);
+    // On the tenth day it is back for a moment, with its new bundle, on a part of the network that never saw the message.
+    net.sleep_hours(4 * 24);
+    net.cut(1, 2);
+    net.stop(2);
+    net.restart(2, false);
+    net.restart(0, true);
+    net.link(0, 2);
+    net.run(120_000);
+    net.stop(0);
+    net.link(1, 2);
+    // On the nineteenth the message is sealed once more, and its writer leaves.
+    net.sleep_hours(9 * 24 + 2);
+    assert_eq!(sealed_again(&mut net, 1, message), 1);
+    net.stop(1);
+    // On the thirtieth the first bundle's keys are gone.
+    net.sleep_hours(11 * 24);
+    net.restart(0, true);
+    net.link(0, 2);
+    net.sleep_hours(2);
+    let accept = Command::AnswerRequest { request: RequestNumber(1), accept: true, name: None };
+    assert!(matches!(net.command(0, accept), Reply::Contact(_)));
+    net.sleep_hours(1);
+    assert_eq!(net.received(0), ["hi"]);
+    net.restart(1, true);
+    net.link(1, 2);
+    net.sleep_hours(2);
+    assert!(net.delivered(1, message), "under the same message id");
+    net.check();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use starling_relay::admit::Checked;
-use starling_relay::pool::{Arrival, EnvelopePool, Inserted, MemoryPool, PoolError};
+use starling_relay::pool::{Arrival, EnvelopePool, Inserted, MemoryPool, PoolError, TagSearch};
 use starling_wire::envelope::{Class, Envelope, EnvelopeKey, Epoch, EpochRange, Tag, TopicId};
 use starling_wire::network::NetworkParameters;
 
@@ -38,6 +38,14 @@ impl TestPool {
     }
 }
 
+struct FailingSearch(PoolError);
+
+impl TagSearch for FailingSearch {
+    fn run(self: Box<Self>) -> Result<Vec<(u64, Envelope)>, PoolError> {
+        Err(self.0)
+    }
+}
+
 impl EnvelopePool for TestPool {
     type Snapshot = <MemoryPool as EnvelopePool>::Snapshot;
 
@@ -48,9 +56,11 @@ impl EnvelopePool for TestPool {
         self.inner.insert(envelope, now)
     }
 
-    fn find_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Result<Vec<(u64, Envelope)>, PoolError> {
-        self.check_readable()?;
-        self.inner.find_tags(tags, from)
+    fn search_tags(&self, tags: &BTreeSet<Tag>, from: Epoch) -> Box<dyn TagSearch> {
+        match self.check_readable() {
+            Ok(()) => self.inner.search_tags(tags, from),
+            Err(error) => Box::new(FailingSearch(error)),
+        }
     }
 
     fn read(&self, key: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {

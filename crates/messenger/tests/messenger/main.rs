@@ -1,9 +1,13 @@
 //! Whole messengers talking in one process: what a person would notice.
 
+mod clock;
 mod conversation;
 mod crash;
 mod delivery;
 mod full_pool;
 mod net;
 mod people;
+mod post_quantum;
+mod restore;
 mod storm;
+mod trust;

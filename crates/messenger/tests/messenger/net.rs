@@ -1,18 +1,19 @@
 //! A little network in memory: messengers, virtual time, links that can be cut, vaults that can be crashed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::AtomicBool;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use starling_e2ee::prekey::{bundle_tag, weeks_to_read};
-use starling_messenger::record::{VaultImage, VaultKey, VaultWrite};
+use starling_messenger::backup::{BackupRecord, Export, Import, end_record, message_record};
+use starling_messenger::record::{HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, decode_record};
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
-    PushTicket, Refusal, Reply, RequestId, SyncStats, Turn, Verdict,
+    PushTicket, Refusal, Reply, RequestId, SyncBroken, SyncStats, Turn, Verdict,
 };
 use starling_messenger::view::{DeliveryStage, Event, MessageBody, MessageView};
-use starling_messenger::{Messenger, Setup};
+use starling_messenger::{Messenger, Setup, arrange};
 use starling_relay::admit::{Route, check};
 use starling_relay::pool::{EnvelopePool, IdSource};
 use starling_wire::envelope::{Envelope, EnvelopeId, Epoch, Tag};
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     verdicts: BTreeMap<GossipToken, u32>,
     answers: BTreeMap<PushTicket, u32>,
     links: BTreeMap<LinkId, usize>,
+    /// Its wall clock minus the true time, ms.
+    pub(crate) skew_ms: i64,
 }
 
 enum Delivery {
@@ -110,14 +113,32 @@ impl Net {
     }
 
     pub(crate) fn add_node(&mut self, name: &str) -> usize {
+        self.add_scripted(name, &[])
+    }
+
+    /// A node that draws `first` before anything random: its account key, device keys and address, 32 bytes each.
+    pub(crate) fn add_scripted(&mut self, name: &str, first: &[u8]) -> usize {
+        let mut rng = Scripted { first: first.iter().copied().collect(), rest: &mut self.rng };
         let index = self.nodes.len();
         let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
         let setup = Setup { parameters: self.parameters.clone(), onion_secret, name: name.to_owned() };
         let pool = TestPool::new(&self.parameters);
-        let (messenger, turn) = Messenger::create(setup.clone(), pool, self.now(), &mut self.rng);
+        let now = Now { unix_ms: self.unix_base_ms + self.now_ms, monotonic_ms: self.now_ms };
+        let (messenger, turn) = Messenger::create(setup.clone(), pool, now, &mut rng);
+        self.push_node(setup, BTreeMap::new(), Some(messenger));
+        self.release(index, turn);
+        index
+    }
+
+    fn push_node(
+        &mut self,
+        setup: Setup,
+        vault: BTreeMap<VaultKey, Zeroizing<Vec<u8>>>,
+        messenger: Option<Messenger<TestPool>>,
+    ) {
         self.nodes.push(Node {
-            messenger: Some(messenger),
-            vault: BTreeMap::new(),
+            messenger,
+            vault,
             pool: None,
             events: Vec::new(),
             replies: BTreeMap::new(),
@@ -130,13 +151,68 @@ impl Net {
             verdicts: BTreeMap::new(),
             answers: BTreeMap::new(),
             links: BTreeMap::new(),
+            skew_ms: 0,
         });
-        self.release(index, turn);
+    }
+
+    /// What a backup of a node holds now, as its daemon would write it.
+    pub(crate) fn backup(&mut self, node: usize) -> Vec<BackupRecord> {
+        let Reply::Export(export) = self.command(node, Command::Export) else { panic!("no export") };
+        let Export { mut records, before } = *export;
+        let history = self.history(node).into_iter().filter(|record| record.message.number < before);
+        records.extend(history.map(|record| message_record(&record)));
+        records.push(end_record(records.len() as u64, 0));
+        records
+    }
+
+    /// A node with nothing but a backup, on another computer.
+    pub(crate) fn add_restored(&mut self, backup: &[BackupRecord]) -> usize {
+        let mut import = Import::new();
+        let mut writes = Vec::new();
+        for record in backup {
+            writes.extend(import.take(record.kind, &record.bytes).unwrap());
+        }
+        writes.extend(import.finish(self.now().unix_ms, &mut self.rng).unwrap().writes);
+        let put = |write| match write {
+            VaultWrite::Put { key, value } => (key, value),
+            VaultWrite::Delete { .. } => panic!("a new vault has nothing to delete"),
+        };
+        let index = self.nodes.len();
+        let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
+        let setup = Setup { parameters: self.parameters.clone(), onion_secret, name: String::new() };
+        self.push_node(setup, writes.into_iter().map(put).collect(), None);
+        self.restart(index, false);
         index
+    }
+
+    /// Messages in a node's vault, in no order.
+    fn history(&self, node: usize) -> Vec<HistoryRecord> {
+        let vault = self.nodes[node].vault.iter();
+        vault
+            .filter(|(key, _)| key.kind == RecordKind::History)
+            .map(|(_, value)| decode_record(value).unwrap())
+            .collect()
+    }
+
+    /// A conversation as a person sees it: whether each text is one's own, and what it says.
+    pub(crate) fn conversation(&self, node: usize, contact: ContactNumber) -> Vec<(bool, String)> {
+        let of_contact = self.history(node).into_iter().map(|record| record.message).filter(|m| m.contact == contact);
+        let mut messages: Vec<MessageView> = of_contact.collect();
+        arrange(&mut messages);
+        let text = |message: MessageView| match message.body {
+            MessageBody::Text(text) => (message.own, text),
+            MessageBody::Unknown { .. } => panic!("nobody sent such a thing"),
+        };
+        messages.into_iter().map(text).collect()
     }
 
     pub(crate) fn now(&self) -> Now {
         Now { unix_ms: self.unix_base_ms + self.now_ms, monotonic_ms: self.now_ms }
+    }
+
+    fn now_of(&self, node: usize) -> Now {
+        let now = self.now();
+        Now { unix_ms: now.unix_ms.saturating_add_signed(self.nodes[node].skew_ms), ..now }
     }
 
     fn count(&mut self) -> u64 {
@@ -158,7 +234,8 @@ impl Net {
         for (from, to, link) in ends {
             let onion_key = onion_key(self.nodes[to].setup.onion_secret);
             let group = AddressGroup { narrow: to as u64, wide: to as u64 };
-            self.step(from, Input::LinkUp { link, group, outbound: from == a, onion_key, clock_offset_ms: 0 });
+            let clock_offset_ms = self.nodes[to].skew_ms - self.nodes[from].skew_ms;
+            self.step(from, Input::LinkUp { link, group, outbound: from == a, onion_key, clock_offset_ms });
         }
     }
 
@@ -224,7 +301,7 @@ impl Net {
         };
         let kept = self.nodes[node].pool.take().filter(|_| keep_pool);
         let pool = kept.unwrap_or_else(|| TestPool::new(&self.parameters));
-        let (setup, now) = (self.nodes[node].setup.clone(), self.now());
+        let (setup, now) = (self.nodes[node].setup.clone(), self.now_of(node));
         let (messenger, turn) = Messenger::restore(setup, image, pool, now, &mut self.rng).unwrap();
         self.nodes[node].messenger = Some(messenger);
         self.nodes[node].seen.clear();
@@ -232,7 +309,7 @@ impl Net {
     }
 
     pub(crate) fn step(&mut self, node: usize, input: Input) {
-        let now = self.now();
+        let now = self.now_of(node);
         let Some(messenger) = &mut self.nodes[node].messenger else { return };
         let gossip = matches!(input, Input::Gossip { .. });
         let turn = messenger.step(input, now, &mut self.rng);
@@ -309,13 +386,18 @@ impl Net {
                     return self.deliver(
                         node,
                         LATENCY_MS,
-                        Delivery::Input(Input::SyncEnded { link, window, held: vec![], result: Err(None) }),
+                        Delivery::Input(Input::SyncEnded {
+                            link,
+                            window,
+                            held: vec![],
+                            result: Err(SyncBroken::Stream),
+                        }),
                     );
                 };
                 let snapshot = theirs.pool().snapshot(window);
                 let keys = snapshot.keys();
                 let held = watch.into_iter().filter(|id| keys.iter().any(|key| key.id == *id)).collect();
-                let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+                let epoch = Epoch::from_unix_ms(self.now_of(node).unix_ms);
                 let envelopes: Vec<_> = keys
                     .iter()
                     .filter(|key| !ours.pool().contains(key))
@@ -374,7 +456,7 @@ impl Net {
         if !self.nodes[node].seen.insert(envelope.id()) {
             return;
         }
-        let epoch = Epoch::from_unix_ms(self.now().unix_ms);
+        let epoch = Epoch::from_unix_ms(self.now_of(node).unix_ms);
         let Ok(checked) = check(envelope.as_bytes(), &self.parameters, topic, epoch, Route::Gossip) else {
             return;
         };
@@ -440,7 +522,7 @@ impl Net {
     }
 
     pub(crate) fn add(&mut self, node: usize, invite: Invite) -> Result<ContactNumber, CommandError> {
-        match self.command(node, Command::AddContact { invite: Box::new(invite), name: None }) {
+        match self.command(node, Command::AddContact { invite: Box::new(invite), name: None, replace: None }) {
             Reply::Contact(view) => Ok(view.number),
             Reply::Refused(error) => Err(error),
             other => panic!("{other:?}"),
@@ -512,7 +594,7 @@ impl Net {
         }
         let hour = Epoch::from_unix_ms(self.now().unix_ms).0;
         let mut bundles = BTreeSet::new();
-        for node in 0..self.nodes.len() {
+        for node in (0..self.nodes.len()).filter(|&node| !self.is_down(node)).collect::<Vec<_>>() {
             let address = self.address(node).address;
             bundles.extend(weeks_to_read(hour).map(|week| Tag(bundle_tag(&address, week).0)));
         }
@@ -529,6 +611,34 @@ impl Net {
         (self.contact(inviter), theirs)
     }
 }
+
+/// Bytes that are given, then random ones.
+struct Scripted<'a> {
+    first: VecDeque<u8>,
+    rest: &'a mut ChaCha20Rng,
+}
+
+impl rand_core::TryRng for Scripted<'_> {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes).map(|()| u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes).map(|()| u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        self.rest.try_fill_bytes(out)?;
+        out.iter_mut().for_each(|byte| *byte = self.first.pop_front().unwrap_or(*byte));
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Scripted<'_> {}
 
 fn onion_key(secret: [u8; 32]) -> [u8; 32] {
     starling_relay::push::OnionSecret::from_bytes(secret).public_key()

@@ -243,6 +243,36 @@ fn what_a_blocked_contact_writes_first_is_heard_once_they_are_unblocked() {
 }
 
 #[test]
+fn what_was_lost_before_a_block_is_sealed_again_on_the_session_that_its_end_brings() {
+    let mut net = Net::new(3);
+    net.link_all();
+    net.run(1_000);
+    let (address, own) = (net.address(1), net.address(0));
+    // Ana's first contact comes back from the network, and then no node has it any more.
+    net.isolate(1);
+    let bob = net.add(0, address).unwrap();
+    net.run(5_000);
+    let lost = net.send(0, bob, "are you there?");
+    net.run(3_000);
+    net.stop(0);
+    net.stop(2);
+    net.restart(0, false);
+    net.restart(2, false);
+    net.command(0, Command::SetBlocked { contact: bob, blocked: true });
+    net.link_all();
+    let ana = net.add(1, own).unwrap();
+    let message = net.send(1, ana, "hello?");
+    net.run(5_000);
+    assert!(net.received(0).is_empty() && !net.delivered(1, message));
+    net.command(0, Command::SetBlocked { contact: bob, blocked: false });
+    net.run(20_000);
+    assert_eq!(net.received(0), ["hello?"]);
+    assert!(net.delivered(1, message));
+    assert_eq!(net.received(1), ["are you there?"], "not only after 13 days");
+    assert!(net.delivered(0, lost));
+}
+
+#[test]
 fn whoever_claims_another_contact_s_address_does_not_shut_them_out() {
     let mut net = Net::new(4);
     net.link_all();

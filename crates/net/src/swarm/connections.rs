@@ -123,7 +123,10 @@ impl Task {
         if dialed {
             self.book.add(node, [&address], Source::Itself(scope));
         }
-        self.peers.connected(node, Connection { id, address, dialed, ip, scope }, now_ms);
+        let peer = self.peers.connected(node, Connection { id, address, dialed, ip, scope }, now_ms);
+        if let Some(oldest) = peer.connection_too_many() {
+            self.swarm.close_connection(oldest);
+        }
         if self.plan.is_pending(&node) {
             self.begin_link(node, id);
         }

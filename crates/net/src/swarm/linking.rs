@@ -191,7 +191,7 @@ impl Task {
         if let (Ok(()), Some(peer)) = (told, self.peers.get_mut(&node)) {
             // A newer Hold takes the place of an older one, whose connection may be dead without our knowing.
             peer.inbound = Some(Held { serial, since_ms: now_ms, connection, _keep: keep });
-            self.greet(node, scope, hello);
+            self.greet(node, connection, scope, hello);
         }
     }
 
@@ -205,10 +205,10 @@ impl Task {
         };
         match answer {
             LinkAnswer::Held(hello) => {
-                let Some(keep) = opening.keep else { return };
+                let Some(keep) = opening.keep else { return self.finished(node, Outcome::Failed) };
                 peer.outbound = Some(Held { serial, since_ms: now_ms, connection, _keep: keep });
                 self.finished(node, Outcome::Held);
-                self.greet(node, scope, hello);
+                self.greet(node, connection, scope, hello);
             }
             LinkAnswer::Full(others) => {
                 self.finished(node, Outcome::Full);
@@ -243,7 +243,7 @@ impl Task {
     }
 
     /// The link is held: takes in what the peer said of itself and of others, and tells.
-    fn greet(&mut self, node: NodeKey, scope: crate::address::AddressScope, hello: Hello) {
+    fn greet(&mut self, node: NodeKey, connection: ConnectionId, scope: crate::address::AddressScope, hello: Hello) {
         let now_unix_ms = unix_ms();
         let clock_offset_ms = i64::try_from(i128::from(hello.unix_ms) - i128::from(now_unix_ms)).unwrap_or(i64::MAX);
         let onion_key = *hello.descriptor.onion_key();
@@ -252,14 +252,25 @@ impl Task {
         self.learn(node, hello.others, scope);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.clock_offset_ms = Some(clock_offset_ms);
-        if peer.up {
+        let known = peer.onion_key.replace(onion_key);
+        if peer.up && known == Some(onion_key) {
             return;
+        }
+        if peer.up {
+            // Another process of the same node: what is sealed to the key before, nobody opens.
+            let dead = peer.restarted(connection);
+            self.outbox.push(NetEvent::LinkDown { link: peer.link });
+            for dead in dead {
+                self.swarm.close_connection(dead);
+            }
         }
         peer.up = true;
         let (link, outbound) = (peer.link, peer.outbound.is_some());
         let ip = peer.connections.last().and_then(|connection| connection.ip);
         let group = self.book.group(ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()));
         self.outbox.push(NetEvent::LinkUp { link, group, outbound, onion_key, clock_offset_ms });
+        let now_ms = self.now_ms();
+        self.remember(now_ms);
         self.plan_due = true;
     }
 

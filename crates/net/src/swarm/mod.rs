@@ -130,6 +130,8 @@ struct Task {
     status: watch::Sender<NetStatus>,
     next_tick_ms: u64,
     cache_at_ms: u64,
+    /// Most links held at once, as far as the cache knows.
+    remembered_links: usize,
     cached: Vec<crate::event::CachedPeer>,
 }
 
@@ -222,6 +224,7 @@ impl Task {
             status,
             next_tick_ms: 0,
             cache_at_ms: 0,
+            remembered_links: 0,
             cached: Vec::new(),
             rng,
             parameters: config.parameters.clone(),

@@ -11,7 +11,7 @@ use crate::peers::Peer;
 
 /// With this many events untold, no more commands are taken.
 const OUTBOX_MAX: usize = 512;
-/// Least time between two peer caches.
+/// Least time between two peer caches, but for the first [`ANCHORS`] links.
 const CACHE_MS: u64 = 10_000;
 /// Peers named for an invite.
 const INVITE_OTHERS_MAX: usize = 8;
@@ -85,9 +85,12 @@ impl Task {
 
     /// Tells the peer cache, not too often and only when it changed.
     pub(super) fn remember(&mut self, now_ms: u64) {
-        // The first peers at once: a node that is killed in its first seconds must find its way back.
-        let first = self.cached.is_empty() && self.peers.iter().any(|(_, peer)| peer.is_linked());
-        if first || now_ms >= self.cache_at_ms {
+        // The first links at once: a node that is killed in its first seconds must find its way back, also when the
+        // one through which it joined has gone for good.
+        let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked()).count();
+        let more = linked > self.remembered_links && self.remembered_links < ANCHORS;
+        if more || now_ms >= self.cache_at_ms {
+            self.remembered_links = self.remembered_links.max(linked);
             self.cache_at_ms = now_ms.saturating_add(CACHE_MS);
             self.remember_now();
         }

@@ -55,6 +55,8 @@ pub(super) struct Initiator {
     settled: bool,
     /// All that was wanted was answered.
     answered: bool,
+    /// The other side had no time.
+    was_busy: bool,
 }
 
 impl Initiator {
@@ -82,6 +84,7 @@ impl Initiator {
             pulled: VecDeque::new(),
             settled: false,
             answered: false,
+            was_busy: false,
         }
     }
 
@@ -103,7 +106,8 @@ impl Initiator {
                 Ok(())
             }
             (SyncFrame::Bodies(bodies), Stage::Bodies) => self.receive(bodies),
-            (SyncFrame::Bye(_), _) => {
+            (SyncFrame::Bye(reason), _) => {
+                self.was_busy = reason == ByeReason::BUSY && self.line.stats.received == 0;
                 self.finish();
                 Ok(())
             }
@@ -225,6 +229,7 @@ impl Initiator {
             held: agreed.chain(self.came.iter().copied()).collect(),
             window: self.window,
             complete: self.settled && self.answered,
+            refused: self.was_busy,
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Responder<S> {
     line: Line,
     snapshot: S,
     window: Option<EpochRange>,
+    /// Ids read from the snapshot.
+    pub(super) loaded: usize,
     catalogue: Catalogue,
     /// Indices of the catalogue in the order of ids, made at the first pull: pulls name no epoch.
     by_id: Option<Vec<usize>>,
@@ -42,6 +44,7 @@ impl<S: IdSource> Responder<S> {
         line.count(&SyncFrame::Hello(*theirs));
         let loaded = common_hours(theirs, &hello).map(|hours| load(&snapshot, hours));
         let window = loaded.as_ref().map(|(window, _)| *window);
+        let count = loaded.as_ref().map_or(0, |(_, keys)| keys.len());
         let mut catalogue = Catalogue::default();
         if let Some((window, keys)) = loaded {
             hello.window = window;
@@ -53,6 +56,7 @@ impl<S: IdSource> Responder<S> {
             line,
             snapshot,
             window,
+            loaded: count,
             catalogue,
             by_id: None,
             pulls: VecDeque::new(),
@@ -174,6 +178,6 @@ impl<S: IdSource> Responder<S> {
     }
 
     pub(super) fn outcome(&self) -> Outcome {
-        Outcome { stats: self.line.stats, held: Vec::new(), window: self.window, complete: false }
+        Outcome { stats: self.line.stats, held: Vec::new(), window: self.window, complete: false, refused: false }
     }
 }

@@ -27,9 +27,10 @@ use super::set::{Item, ItemSet};
 use crate::penalty::Fault;
 use crate::pool::{IdSource, PoolError};
 
-/// Items of one session, 84 bytes each. A larger window is narrowed to its newest hours that hold no more
-/// (though never below one hour), and the hello says so.
-pub(super) const ITEMS_MAX: usize = 262_144;
+/// Items of one session, 84 bytes each: four of the fullest hours, as a hello that costs nothing makes the answering
+/// side load them. A larger window is narrowed to its newest hours that hold no more (though never below one
+/// hour), and the hello says so.
+pub(super) const ITEMS_MAX: usize = 65_536;
 /// Bytes of a frame before its payload: length 4, kind 1.
 const FRAME_HEADER_BYTES: usize = 5;
 
@@ -60,6 +61,9 @@ pub struct Outcome {
     /// Whether all differences in `window` were found, and all that was pulled was answered. If not, another
     /// session over the same hours goes on where this one ended. Always `false` at the responder.
     pub complete: bool,
+    /// The other side had no time for this session, and gave nothing: ask again later. Always `false` at the
+    /// responder.
+    pub refused: bool,
 }
 
 /// What the owner of a session is to do.
@@ -127,6 +131,14 @@ impl<S: IdSource> Session<S> {
         match &mut self.side {
             Side::Initiator(initiator) => initiator.line.next(),
             Side::Responder(responder) => responder.next_action(),
+        }
+    }
+
+    /// Ids that the responder loaded for this session; 0 at the initiator.
+    pub fn loaded(&self) -> usize {
+        match &self.side {
+            Side::Initiator(_) => 0,
+            Side::Responder(responder) => responder.loaded,
         }
     }
 

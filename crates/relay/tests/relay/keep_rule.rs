@@ -81,9 +81,9 @@ proptest! {
         prop_assert_eq!(pool.fill_bytes(TOPIC, NOW, Class::Small), 2_048 * arrivals.len() as u64);
         prop_assert!(pool.fill_bytes(TOPIC, NOW, Class::Small) <= 65_536);
         for arrival in &arrivals {
-            let found = pool.find_tags(&[arrival.tag].into(), NOW).unwrap();
+            let found = pool.search_tags(&[arrival.tag].into(), NOW).run().unwrap();
             prop_assert!(found.iter().any(|(number, e)| *number == arrival.number && e.key() == arrival.key));
-            prop_assert!(pool.find_tags(&[arrival.tag].into(), NOW.plus(1)).unwrap().is_empty());
+            prop_assert!(pool.search_tags(&[arrival.tag].into(), NOW.plus(1)).run().unwrap().is_empty());
         }
     }
 }
@@ -176,7 +176,7 @@ fn expiry_drops_whole_hours_and_every_trace_of_them() {
     let gone = &envelopes[3];
     assert_eq!(pool.read(&gone.key()).unwrap(), None);
     assert!(!pool.contains(&gone.key()));
-    assert!(pool.find_tags(&[gone.tag()].into(), Epoch(0)).unwrap().is_empty());
+    assert!(pool.search_tags(&[gone.tag()].into(), Epoch(0)).run().unwrap().is_empty());
     assert_eq!(pool.arrivals_after(0, 9).unwrap().len(), 3);
     assert_eq!(pool.fill_bytes(TOPIC, NOW.minus(3), Class::Small), 0);
     // What a neighbour still reconciles with us is never what we dropped.
@@ -195,7 +195,7 @@ fn a_crowded_tag_gives_what_came_first_and_does_not_push_out_others() {
     let flood: Vec<EnvelopeId> = (0..1_400).map(|n| insert(crowded[n as usize % 20], n)).collect();
     let mail: BTreeSet<EnvelopeId> = (0..9).map(|n| insert(Tag([100 + n; 16]), 2_000 + u64::from(n))).collect();
     let find = |tags: &[Tag]| -> Vec<EnvelopeId> {
-        let found = pool.find_tags(&tags.iter().copied().collect(), NOW).unwrap();
+        let found = pool.search_tags(&tags.iter().copied().collect(), NOW).run().unwrap();
         assert!(found.is_sorted_by(|a, b| a.0 < b.0), "in the order of arrival");
         found.into_iter().map(|(_, envelope)| envelope.id()).collect()
     };

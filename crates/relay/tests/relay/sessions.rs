@@ -281,7 +281,7 @@ fn a_window_that_is_too_large_is_narrowed_to_its_newest_hours() {
                 let id = EnvelopeId(*blake3::hash(&n.to_le_bytes()).as_bytes());
                 EnvelopeKey { topic: TOPIC, epoch: NOW.minus(n % 10), class: Class::Small, id }
             };
-            (0..400_000).map(key).collect()
+            (0..100_000).map(key).collect()
         }
         fn read(&self, _: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {
             Ok(None)
@@ -294,6 +294,21 @@ fn a_window_that_is_too_large_is_narrowed_to_its_newest_hours() {
     let mut session = Session::initiator(Many, mine, []);
     let Some(Action::Send(SyncFrame::Hello(hello))) = session.next_action() else { panic!("no hello") };
     assert_eq!(hello.window, EpochRange { first: NOW.minus(5), last: NOW.plus(1) });
+}
+
+/// Whoever is told that the neighbour is busy knows that nothing was reconciled.
+#[test]
+fn a_session_that_was_refused_as_busy_says_so() {
+    let bye = |reason| {
+        let snapshot = pool_of([]).snapshot(everything());
+        let mut session = Session::initiator(snapshot, hello(1, everything()), []);
+        while session.next_action().is_some() {}
+        session.handle(SyncFrame::Bye(reason)).unwrap();
+        session.outcome()
+    };
+    let busy = bye(ByeReason::BUSY);
+    assert!(busy.refused && !busy.complete && busy.window.is_none());
+    assert!(!bye(ByeReason::NO_COMMON_HOURS).refused);
 }
 
 /// A hello of a few bytes does not make us read the ids of hours that the session leaves out.
@@ -309,7 +324,7 @@ fn only_the_hours_of_the_session_are_read() {
             Vec::new()
         }
         fn counts(&self) -> Option<BTreeMap<Epoch, usize>> {
-            Some((0..337).map(|n| (NOW.minus(n), 100_000)).collect())
+            Some((0..337).map(|n| (NOW.minus(n), 25_000)).collect())
         }
         fn read(&self, _: &EnvelopeKey) -> Result<Option<Envelope>, PoolError> {
             Ok(None)

@@ -97,9 +97,13 @@ impl SealedIndex {
         u64::from(self.count) * (ENTRY_BYTES + FINGERPRINT_BYTES) as u64 + (HEADER_BYTES + HASHES_BYTES) as u64
     }
 
-    /// Whether an envelope of `tag` may be here.
-    pub(crate) fn may_hold(&self, tag: &Tag) -> bool {
-        self.fingerprints.binary_search(&fingerprint(tag)).is_ok()
+    /// Whether an envelope may be here under one of the tags whose fingerprints are `prints`, in rising order.
+    pub(crate) fn may_hold_any(&self, prints: &[u32]) -> bool {
+        let mut rest = &self.fingerprints[..];
+        prints.iter().any(|print| {
+            rest = &rest[rest.partition_point(|other| other < print)..];
+            rest.first() == Some(print)
+        })
     }
 
     /// The entry of `id`, by a binary search in the file.
@@ -194,7 +198,8 @@ fn summary_hash(header: &[u8], fingerprints: &[u8]) -> blake3::Hash {
     blake3::Hasher::new().update(header).update(fingerprints).finalize()
 }
 
-fn fingerprint(tag: &Tag) -> u32 {
+/// By what a tag is known in the summary.
+pub(crate) fn fingerprint(tag: &Tag) -> u32 {
     let [a, b, c, d, ..] = tag.0;
     u32::from_le_bytes([a, b, c, d])
 }

@@ -258,7 +258,7 @@ impl PoolState {
         })
     }
 
-    /// Recent entries under any of `tags`, and the sealed shelves that may have more.
+    /// Recent entries under any of `tags`, and the sealed shelves, which may have more.
     #[expect(clippy::type_complexity, reason = "two lists that are used at once")]
     pub(crate) fn tag_candidates(
         &self,
@@ -275,10 +275,10 @@ impl PoolState {
             });
             entries.take(FOUND_PER_TAG_MAX).for_each(|(key, entry)| recent.add(*tag, entry.arrival, (key, entry)));
         }
-        let sealed = self.shelves.range(ShelfKey::first_of(from)..).filter_map(|(key, shelf)| {
-            let index = shelf.sealed.as_ref().filter(|index| tags.iter().any(|tag| index.may_hold(tag)))?;
-            Some((*key, Arc::clone(index)))
-        });
+        let sealed = self
+            .shelves
+            .range(ShelfKey::first_of(from)..)
+            .filter_map(|(key, shelf)| Some((*key, Arc::clone(shelf.sealed.as_ref()?))));
         (recent, sealed.collect())
     }
 

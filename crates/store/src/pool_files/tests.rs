@@ -139,14 +139,15 @@ fn tags_are_found_in_every_file_and_from_the_hour_that_was_asked() {
     pool.insert(&new, NOW).unwrap();
     let tags: BTreeSet<Tag> = [&old, &late, &new].map(|checked| checked.envelope().tag()).into();
     let numbers = |from: Epoch| {
-        let mut numbers: Vec<u64> = pool.find_tags(&tags, from).unwrap().iter().map(|(number, _)| *number).collect();
+        let mut numbers: Vec<u64> =
+            pool.search_tags(&tags, from).run().unwrap().iter().map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers
     };
     assert_eq!(numbers(Epoch(0)), [1, 2, 3]);
     assert_eq!(numbers(NOW.minus(8)), [3]);
     let other = BTreeSet::from([Tag([0xee; 16])]);
-    assert!(pool.find_tags(&other, Epoch(0)).unwrap().is_empty());
+    assert!(pool.search_tags(&other, Epoch(0)).run().unwrap().is_empty());
 }
 
 #[test]
@@ -166,11 +167,32 @@ fn a_crowded_tag_gives_what_came_first_sealed_or_not() {
     }
     for tags in [1, 3, 16, 17, 20] {
         let tags: BTreeSet<Tag> = (0..tags).map(|n| Tag([n; 16])).collect();
-        let found = pool.find_tags(&tags, Epoch(0)).unwrap();
+        let found = pool.search_tags(&tags, Epoch(0)).run().unwrap();
         assert_eq!(found.len(), (64 * tags.len()).min(1_024));
-        assert_eq!(found, memory.find_tags(&tags, Epoch(0)).unwrap());
-        assert_eq!(pool.find_tags(&tags, NOW).unwrap(), memory.find_tags(&tags, NOW).unwrap());
+        assert_eq!(found, memory.search_tags(&tags, Epoch(0)).run().unwrap());
+        assert_eq!(pool.search_tags(&tags, NOW).run().unwrap(), memory.search_tags(&tags, NOW).run().unwrap());
     }
+}
+
+#[test]
+fn a_look_up_by_tags_finds_what_was_there_when_it_began_whatever_happens_meanwhile() {
+    let mut fixture = Fixture::new();
+    fixture.parameters.budget_small_bytes = 1 << 30;
+    let mut pool = fixture.open();
+    let tags: BTreeSet<Tag> = (0..40).map(|n| Tag([n; 16])).collect();
+    for (seed, tag) in (0..).zip(&tags) {
+        pool.insert(&under_tag(*tag, NOW.minus(seed % 5), seed), NOW).unwrap();
+        if seed == 20 {
+            pool.keeper().tend(NOW).unwrap();
+        }
+    }
+    let search = pool.search_tags(&tags, Epoch(0));
+    // Late ones are merged, hours are closed and sealed, other envelopes come.
+    pool.insert(&under_tag(Tag([0; 16]), NOW, 1_000), NOW).unwrap();
+    pool.keeper().tend(NOW.plus(5)).unwrap();
+    let found = thread::spawn(move || search.run().unwrap()).join().unwrap();
+    let numbers: Vec<u64> = found.iter().map(|(number, _)| *number).filter(|number| *number <= 40).collect();
+    assert_eq!(numbers, (1..=40).collect::<Vec<u64>>());
 }
 
 #[test]
@@ -189,7 +211,7 @@ fn an_index_that_cannot_be_read_hides_no_other_hour() {
     fs::create_dir(&path).unwrap();
     let tags: BTreeSet<Tag> = envelopes.iter().map(|checked| checked.envelope().tag()).collect();
     let numbers = |pool: &DiskPool| -> Vec<u64> {
-        pool.find_tags(&tags, Epoch(0)).unwrap().iter().map(|(number, _)| *number).collect()
+        pool.search_tags(&tags, Epoch(0)).run().unwrap().iter().map(|(number, _)| *number).collect()
     };
     let arrived = |pool: &DiskPool| -> Vec<u64> {
         pool.arrivals_after(0, 9).unwrap().iter().map(|arrival| arrival.number).collect()
@@ -671,8 +693,8 @@ proptest! {
             memory.arrivals_after(0, usize::MAX).unwrap().iter().step_by(3).map(|arrival| arrival.tag).collect();
         let found = |found: Vec<(u64, Envelope)>| found.into_iter().map(|(_, envelope)| envelope).collect::<Vec<_>>();
         prop_assert_eq!(
-            found(pool.find_tags(&tags, now.minus(2)).unwrap()),
-            found(memory.find_tags(&tags, now.minus(2)).unwrap())
+            found(pool.search_tags(&tags, now.minus(2)).run().unwrap()),
+            found(memory.search_tags(&tags, now.minus(2)).run().unwrap())
         );
         served(&pool);
     }

@@ -1,5 +1,6 @@
 //! Records in sled's tree: sealed, cut into pieces, read back whole; and the batch by which they change.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
@@ -184,6 +185,17 @@ impl<'a> PendingBatch<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.changes == 0
+    }
+
+    /// Sets or removes each.
+    pub(crate) fn put_all(&mut self, values: BTreeMap<RecordKey, Option<&[u8]>>) -> Result<(), VaultError> {
+        for (key, value) in values {
+            match value {
+                Some(value) => self.put(key, value)?,
+                None => self.delete(key)?,
+            }
+        }
+        Ok(())
     }
 
     /// Sets the value at `key`, and removes the pieces by which an older one was longer.

@@ -408,3 +408,49 @@ fn readers_never_see_half_a_record_while_it_is_written() {
     drop(stop);
     assert!(reading.join().unwrap() > 0);
 }
+
+#[test]
+fn a_backup_reads_every_message_up_to_its_moment() {
+    let state = DeliveryState {
+        stage: DeliveryStage::Delivered,
+        since_unix_ms: 0,
+        held_by: 0,
+        neighbours: 0,
+        until_unix_ms: None,
+        reason: None,
+        attempts: 0,
+    };
+    let write = |number: u64| {
+        let (contact, number) = (ContactNumber(number % 3), MessageNumber(number));
+        let message = MessageView {
+            number,
+            contact,
+            own: false,
+            sequence: 0,
+            body: MessageBody::Text("x".repeat(5_000)),
+            created_unix_ms: 0,
+            received_unix_ms: None,
+            reply_to: None,
+            client_id: None,
+            state,
+        };
+        let record = HistoryRecord { message, message_id: [0; 16] };
+        VaultWrite::Put { key: history_key(contact, number), value: encode_record(&record) }
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = open(&directory);
+    vault.commit(&(1..=30).map(write).collect::<Vec<_>>(), Vec::new()).unwrap();
+    let reader = vault.reader();
+    let mut read: Vec<(u64, u64)> = Vec::new();
+    for (count, record) in reader.messages(MessageNumber(25)).enumerate() {
+        let message = record.unwrap().message;
+        read.push((message.contact.0, message.number.0));
+        // Another one comes while it is read.
+        vault.commit(&[write(100 + count as u64)], Vec::new()).unwrap();
+    }
+    assert_eq!(read.len(), 24);
+    assert!(read.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].1 < pair[1].1), "{read:?}");
+    vault.records.damage(&vault.records.key_of(&history_key(ContactNumber(1), MessageNumber(4))));
+    let damaged = reader.messages(MessageNumber(25)).filter(Result::is_err).count();
+    assert_eq!(damaged, 1);
+}

@@ -28,12 +28,14 @@ use crate::core::handle::NodeState;
 use crate::core::lanes::Stopped;
 use crate::core::{self, Node, Settings};
 use crate::logging;
+use crate::memory::{self, Guard};
 use crate::server::{self, Serving};
 
-use super::connect::{Context, disk_failure};
+use super::connect::{Context, disk_failure, starts_file};
 use super::failure::{Exit, Failure};
 use super::{clean, hints, times};
 use ports::ApiSockets;
+pub(crate) use ports::PEER_PORT_FILE;
 use voice::{Header, Voice};
 
 /// Most threads of the runtime; the core has its own.
@@ -64,12 +66,13 @@ pub(crate) struct Flags {
     print_config: bool,
 }
 
-pub(crate) fn run(context: &Context, flags: &Flags) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &Context, flags: &Flags, guard: Guard) -> Result<Exit, Failure> {
     if flags.print_config {
         context.terminal.part(&fields::documented_file())?;
         return Ok(Exit::Ok);
     }
     let prepared = Prepared::new(context, flags)?;
+    log_guard(guard);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(RUNTIME_THREADS_MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -80,6 +83,16 @@ pub(crate) fn run(context: &Context, flags: &Flags) -> Result<Exit, Failure> {
     // A thread that still reads stdin must not hold the end up.
     runtime.shutdown_background();
     exit
+}
+
+/// Locks the memory, and says in the log what keeps it from others.
+fn log_guard(guard: Guard) {
+    let Guard { no_core_dumps, closed_to_debuggers } = guard;
+    let locked = memory::lock();
+    tracing::info!(no_core_dumps, closed_to_debuggers, locked, "memory");
+    if !locked {
+        tracing::info!("memory may go to the swap: the limit of locked memory (ulimit -l) is not unlimited");
+    }
 }
 
 /// Everything that can be refused before the node starts.
@@ -130,6 +143,7 @@ impl Prepared {
                 mdns: config.mdns,
                 seeds: config.seeds,
                 disk_limit_bytes: config.storage_limit_bytes,
+                starts: starts_file(data),
                 lock,
             },
             listeners,
@@ -171,12 +185,13 @@ fn refused_config(error: ConfigError) -> Failure {
 }
 
 /// Makes the data directory, for its owner alone.
-fn make_directory(data: &Path) -> Result<(), Failure> {
+pub(super) fn make_directory(data: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|error| disk_failure(data, &error))
 }
 
-fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
+/// Locks the data directory for this process.
+pub(super) fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
     DirectoryLock::acquire(data).map_err(|error| match error {
         LockError::Held { pid } => {
             let pid_words = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();

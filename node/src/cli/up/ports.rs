@@ -11,7 +11,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::config::{API_PORT, Chosen, Config, PEER_PORT, PeerAddress, Transport};
 
 /// Holds the port for peers that was chosen at random, for later starts: invites name it.
-const PEER_PORT_FILE: &str = "peer-port";
+pub(crate) const PEER_PORT_FILE: &str = "peer-port";
 /// Ports tried after the default one for the API.
 const API_PORT_TRIES: u16 = 100;
 /// Ports of the system's choice tried for the API: each must be free on both loopback addresses.

@@ -134,6 +134,10 @@ impl Voice {
 
     /// The state, if it is another one than was told last.
     pub(crate) fn state(&mut self, state: NodeState, network: Option<&NetworkView>, protection: Protection) {
+        // The state is told a moment before what is known of the network: this comes again with it.
+        if network.is_none() && matches!(state, NodeState::Joining | NodeState::Alone) {
+            return;
+        }
         let before = self.last_state.replace(state);
         if before == Some(state) {
             return;

@@ -1,9 +1,11 @@
 //! The paths of the API, and what answers them.
 
+pub(super) mod backup;
 mod messages;
 mod node;
 mod people;
 mod status;
+mod verification;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/settings", get(node::settings).patch(node::change_settings))
         .route("/v1/unlock", post(node::unlock))
         .route("/v1/passphrase", post(node::change_passphrase))
+        .route("/v1/backup", post(backup::backup))
         .route("/v1/stop", post(node::stop))
         .route("/v1/peers", get(node::peers).post(node::add_peer))
         .route("/v1/invites", get(people::invites).post(people::create_invite))
@@ -32,6 +35,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/invites/{id}", delete(people::revoke_invite))
         .route("/v1/contacts", get(people::contacts).post(people::add_contact))
         .route("/v1/contacts/{id}", get(people::contact).patch(people::change_contact).delete(people::remove_contact))
+        .route("/v1/contacts/{id}/verification", get(verification::verification).put(verification::verify))
         .route("/v1/requests", get(people::requests))
         .route("/v1/requests/{id}", post(people::answer_request))
         .route("/v1/conversations", get(messages::conversations))

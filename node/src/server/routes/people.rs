@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use jiff::Timestamp;
 use starling_api::people::{
-    AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contacts, CreateInvite, InspectInvite, InvitePreview,
-    Invites, OneContact, Requests,
+    AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contacts, CreateInvite, DeviceList, InspectInvite,
+    InvitePreview, Invites, OneContact, Requests,
 };
 use starling_api::{ApiError, Code, Time, node};
-use starling_messenger::turn::{Command, CommandError, ContactNumber, InviteNumber, Reply, RequestNumber};
+use starling_messenger::turn::{Command, CommandError, ContactNumber, InviteNumber, ListChoice, Reply, RequestNumber};
 use starling_messenger::view::ContactView;
 use starling_wire::envelope::Epoch;
 use starling_wire::invite::{Invite, NEVER};
@@ -65,7 +65,8 @@ pub(crate) async fn add_contact(State(app): State<Arc<App>>, Json(add): Json<Add
     app.check_open()?;
     let invite = read_invite(&app, &add.link)?;
     let (peers, wanted) = (invite.peers.clone(), add.name.clone().unwrap_or_else(|| invite.name.clone()));
-    let command = Command::AddContact { invite: Box::new(invite), name: add.name };
+    let replace = add.replace.map(|id| ContactNumber(id.0));
+    let command = Command::AddContact { invite: Box::new(invite), name: add.name, replace };
     let reply = app.node.command(command).await.map_err(|error| fault::unavailable(&error))?;
     if matches!(reply, Reply::Contact(_) | Reply::Refused(CommandError::AlreadyContact(_))) && !peers.is_empty() {
         // Of use even if nothing new was added: a node that is alone finds its way back by an old invite.
@@ -105,7 +106,7 @@ async fn second_of_the_name(app: &App, name: &str) -> Result<ApiError, Fault> {
     let heard = heard.unwrap_or_else(|| "never heard".to_owned());
     let question = format!("You know an {name} ({heard}). Someone else, or {name} with a new account?");
     Ok(ApiError::new(Code::NameTaken, question)
-        .hint("Give the new one another name: starling add <invite> --name NAME")
+        .hint("Someone else: starling add <invite> --name NAME. The same with a new account: starling add <invite> --replace NAME")
         .field("name"))
 }
 
@@ -136,6 +137,13 @@ pub(crate) async fn change_contact(
     }
     if let Some(blocked) = change.blocked {
         app.ask(Command::SetBlocked { contact, blocked }).await?;
+    }
+    if let Some(list) = change.devices {
+        let choice = match list {
+            DeviceList::Known => ListChoice::Known,
+            DeviceList::New => ListChoice::Other,
+        };
+        app.ask(Command::TrustList { contact, choice }).await?;
     }
     one_contact(&app, contact).await
 }

@@ -19,6 +19,8 @@ const LOW_DISK_BYTES: u64 = 256 * MEGABYTE;
 const FULL_DISK_BYTES: u64 = 32 * MEGABYTE;
 /// Peers of which a word about the clock needs an opinion.
 const CLOCK_SAMPLES_MIN: u32 = 3;
+/// Contacts for whom one kind of warning is said; the list of contacts shows all.
+const NAMED_MAX: usize = 8;
 /// A clock that is off by more is told of.
 const CLOCK_WARN_MS: u64 = 120_000;
 
@@ -96,7 +98,56 @@ fn warnings(
         hint: Some("starling peers".to_owned()),
         degraded: true,
     });
-    [passphrase, clock, disk_warning(free_bytes), problem].into_iter().flatten().collect()
+    let replaced = core.filter(|view| view.replaced).map(|_| Warning {
+        code: "replaced".to_owned(),
+        message:
+            "This account was restored from a backup elsewhere: contacts write to that device, and no longer hear \
+                  this one."
+                .to_owned(),
+        hint: Some("starling wipe".to_owned()),
+        degraded: true,
+    });
+    let copied_back = network.filter(|view| view.copied_back).map(|_| Warning {
+        code: "copied_back".to_owned(),
+        message: "This data directory was older than what ran here last: messages since then are missing, and the \
+                  node went on as a new device. To move or keep an account, make a backup."
+            .to_owned(),
+        hint: Some("starling backup create FILE".to_owned()),
+        degraded: false,
+    });
+    let mut warnings: Vec<Warning> =
+        [passphrase, clock, disk_warning(free_bytes), problem, replaced, copied_back].into_iter().flatten().collect();
+    if let Some(view) = core {
+        warnings.extend(told(&view.forked, forked));
+        warnings.extend(told(&view.marks_lost, mark_lost));
+    }
+    warnings
+}
+
+/// A warning for each of the first contacts of a list.
+fn told(names: &[String], warning: fn(&str) -> Warning) -> impl Iterator<Item = Warning> {
+    names.iter().take(NAMED_MAX).map(move |name| warning(name))
+}
+
+/// Literal, as in the failure table.
+fn forked(name: &str) -> Warning {
+    Warning {
+        code: "devices_forked".to_owned(),
+        message: format!(
+            "Two device lists carry {name}'s signature: their keys may be copied. Nothing is sent until you decide."
+        ),
+        hint: Some("Ask which device is theirs, then: starling contacts trust NAME".to_owned()),
+        degraded: true,
+    }
+}
+
+fn mark_lost(name: &str) -> Warning {
+    Warning {
+        code: "mark_lost".to_owned(),
+        message: format!("{name} was verified, and has a new account since."),
+        hint: Some("Compare again: starling verify NAME".to_owned()),
+        degraded: false,
+    }
 }
 
 fn disk_warning(free_bytes: u64) -> Option<Warning> {
@@ -172,6 +223,18 @@ mod tests {
             told(31).unwrap(),
             ("disk_full".to_owned(), "Only 31 MB are free; no message is accepted.".to_owned())
         );
+    }
+
+    #[test]
+    fn a_forked_device_list_is_told_as_specified_and_a_crowd_of_them_is_cut() {
+        let names = vec!["Ana".to_owned(); 20];
+        let warnings: Vec<Warning> = told(&names, forked).collect();
+        assert_eq!(
+            warnings[0].message,
+            "Two device lists carry Ana's signature: their keys may be copied. Nothing is sent until you decide."
+        );
+        assert!(warnings[0].degraded && warnings.len() == NAMED_MAX);
+        assert!(!mark_lost("Ana").degraded);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A whole conversation as a replay: who seals what with which randomness, what is lost, what comes late, twice or out
-//! of order, and what opens. SPEC: B4, B5, B7, B10, B11.
+//! of order, and what opens. SPEC: B4, B5, B7, B8, B10, B11.
 //!
 //! Operations: `first` and `seal` make envelope number i (bodies as BLAKE3, they are in the other files); `open` gives an
 //! envelope to the other side and says what comes out; `fails` is an envelope that does not open. Who looks up tags
 //! derives them; `position` is what must be found. Watched tags at the end, in the order of their bytes, are hashed.
+//! A message that begins a chain uses `ratchet_secret`; one that asks for a post-quantum epoch all of `kem_seed`, one that
+//! answers its first 32 bytes.
 
 use serde_json::{Value, json};
 
@@ -42,6 +44,7 @@ impl Script {
             "op": kind, "by": by,
             "ephemeral": ephemeral_input(&format!("E {index}"), (index % 2) as u8),
             "ratchet_secret": sample_hex::<32>(&format!("ratchet {index}")),
+            "kem_seed": sample_hex::<64>(&format!("KEM {index}")),
             "records": hex(unpadded(&[content])),
         }));
         index
@@ -76,6 +79,7 @@ fn cases() -> Vec<Case> {
         Case::valid("first contacts out of order, late and twice", first_contacts().input()),
         Case::valid("loss, reordering and long delay over several chains", over_chains().input()),
         Case::valid("255 unacknowledged, only the last arrives", far_ahead().input()),
+        Case::valid("post-quantum epochs, their records lost, overtaken and late", epochs().input()),
     ]
 }
 
@@ -137,6 +141,29 @@ fn far_ahead() -> Script {
     script
 }
 
+/// The first message of each chain is overtaken by the last and comes some chains later; now and then one is lost.
+fn epochs() -> Script {
+    let mut script = Script::default();
+    let first = script.seal("initiator", "first");
+    script.open(first);
+    let mut late = Vec::new();
+    for round in 0..24 {
+        for by in ["responder", "initiator"] {
+            let overtaken = script.seal(by, "seal");
+            if round % 8 == 5 {
+                script.seal(by, "seal");
+            }
+            let next = script.seal(by, "seal");
+            script.open(next);
+            late.push(overtaken);
+            if late.len() == 5 {
+                late.drain(..).rev().for_each(|index| script.open(index));
+            }
+        }
+    }
+    script
+}
+
 /// Both ends while the script is replayed.
 struct Replay {
     input: Value,
@@ -164,9 +191,16 @@ fn run(input: &Value) -> Option<Outcome> {
     Some(Outcome {
         steps: json!({ "session": session, "results": replay.results }),
         expect: json!({
-            "initiator": { "watched": watched(&replay.initiator), "skipped": replay.initiator.skipped_len() },
-            "responder": { "watched": watched(responder), "skipped": responder.skipped_len() },
+            "initiator": end(&replay.initiator),
+            "responder": end(responder),
         }),
+    })
+}
+
+fn end(session: &Session) -> Value {
+    json!({
+        "watched": watched(session), "skipped": session.skipped_len(),
+        "post_quantum_epoch": session.post_quantum_epoch(),
     })
 }
 
@@ -213,14 +247,15 @@ impl Replay {
         let prefix = HeadPrefix(array(&self.input["prefix"]));
         let ephemeral = ephemeral(&operation["ephemeral"]);
         let records = record::decode(&bytes(&operation["records"])).expect("well formed");
-        let mut script = Scripted::new(&bytes(&operation["ratchet_secret"]));
         let session = match by_initiator {
             true => &mut self.initiator,
             false => self.responder.as_mut().expect("accepted"),
         };
+        let ratchet_secret = if session.needs_step() { bytes(&operation["ratchet_secret"]) } else { Vec::new() };
+        let mut script = Scripted::new(&[ratchet_secret, bytes(&operation["kem_seed"])].concat());
         match is_first {
             true => session.seal_first_contact(&prefix, &records, &ephemeral, &mut script),
-            false => session.seal(Class::Small, &prefix, &records, &ephemeral, &mut script),
+            false => session.seal(Class::Small, &prefix, &records, &ephemeral, NOW_MS, &mut script),
         }
     }
 

@@ -1,14 +1,16 @@
-//! The key schedule: tags, steps, chains, the handshake. SPEC: B3, B4.
+//! The key schedule: tags, steps, chains, the handshake, the post-quantum ratchet. SPEC: B3, B4, B8.
 
 use serde_json::{Value, json};
 
 use super::identity::{bob_prekeys_input, identity, identity_input, prekeys};
-use super::{Case, Family, Outcome, array, hex, number, sample_hex, secret, secret_hex, with};
+use super::{Case, Family, Outcome, array, bytes, changed, hex, number, sample_hex, secret, secret_hex, with};
 use crate::handshake::{Agreements, Transcript};
-use crate::primitives::kem::encapsulate;
+use crate::primitives::hash::sha256;
+use crate::primitives::kem::{KemSecret, encapsulate, is_valid_key};
 use crate::primitives::label;
 use crate::primitives::x25519::{KeyPair, PublicKey};
-use crate::session::chain;
+use crate::session::{chain, post_quantum};
+use crate::tests::world::Scripted;
 
 pub(super) const TAGS: Family = Family { name: "tags", section: "B4", cases: tag_cases, run: run_tags };
 pub(super) const ROOT_STEP: Family =
@@ -16,6 +18,9 @@ pub(super) const ROOT_STEP: Family =
 pub(super) const CHAIN: Family = Family { name: "chain", section: "B4", cases: chain_cases, run: run_chain };
 pub(super) const HANDSHAKE: Family =
     Family { name: "handshake", section: "B3", cases: handshake_cases, run: run_handshake };
+
+pub(super) const POST_QUANTUM: Family =
+    Family { name: "post_quantum", section: "B8", cases: post_quantum_cases, run: run_post_quantum };
 
 fn tag_cases() -> Vec<Case> {
     [0, 1, 255, 256, 65_536, u32::MAX]
@@ -140,6 +145,57 @@ fn run_handshake(input: &Value) -> Option<Outcome> {
             "responder_header_key": secret_hex(&roots.responder_header),
             "session_salt": secret_hex(&roots.session_salt),
             "signature": hex(alice.sign(&[label!("init"), &hash])),
+        }),
+    })
+}
+
+fn post_quantum_cases() -> Vec<Case> {
+    let input = json!({
+        "session_salt": sample_hex::<32>("sid"),
+        "epoch": 1,
+        "key_seed": sample_hex::<64>("d and z"),
+        "key": null,
+        "kem_randomness": sample_hex::<32>("m"),
+        "root": sample_hex::<32>("root"),
+        "shared": sample_hex::<32>("shared"),
+    });
+    let steps = run_post_quantum(&input).expect("valid").steps;
+    // The first coefficient becomes 4,095, which is no residue modulo 3,329.
+    let beyond = changed(&steps, "/key", |key| (key[0], key[1]) = (0xff, key[1] | 0x0f))["key"].clone();
+    let equal = changed(&steps, "/key", |key| (key[0], key[1]) = (0x01, (key[1] & 0xf0) | 0x0d))["key"].clone();
+    vec![
+        Case::valid("the first epoch", input.clone()),
+        Case::valid("a later epoch", with(&input, "/epoch", 70_000.into())),
+        Case::invalid("kem_key_modulus", "a coefficient of 4,095", with(&input, "/key", beyond)),
+        Case::invalid("kem_key_modulus", "a coefficient of 3,329", with(&input, "/key", equal)),
+    ]
+}
+
+/// `key`, if given, is what the replier gets in the place of the requester's own.
+fn run_post_quantum(input: &Value) -> Option<Outcome> {
+    let (requester, own) = KemSecret::generate(&mut Scripted::new(&bytes(&input["key_seed"])));
+    let key = if input["key"].is_null() { own } else { array(&input["key"]) };
+    is_valid_key(&key).then_some(())?;
+    let (sid, epoch) = (secret(&input["session_salt"]), number(&input["epoch"]));
+    let (ciphertext, shared) = encapsulate(&key, &secret(&input["kem_randomness"]));
+    let mixed_in = post_quantum::mixed_in(&sid, epoch, &key, &ciphertext, &shared);
+    let decapsulated = requester.decapsulate(&ciphertext);
+    let at_requester = post_quantum::mixed_in(&sid, epoch, requester.public(), &ciphertext, &decapsulated);
+    assert_eq!(at_requester.as_bytes(), mixed_in.as_bytes());
+    let step = chain::step(&secret(&input["root"]), &secret(&input["shared"]), epoch, Some(&mixed_in));
+    Some(Outcome {
+        steps: json!({
+            "key": hex(key),
+            "ciphertext": hex(ciphertext),
+            "kem_shared": secret_hex(&shared),
+            "key_hash": hex(sha256(&[&key])),
+            "ciphertext_hash": hex(sha256(&[&ciphertext])),
+        }),
+        expect: json!({
+            "post_quantum": secret_hex(&mixed_in),
+            "root": secret_hex(&step.root),
+            "chain_key": secret_hex(&step.chain_key),
+            "next_header_key": secret_hex(&step.next_header),
         }),
     })
 }

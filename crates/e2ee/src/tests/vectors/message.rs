@@ -6,7 +6,7 @@ use super::{
     Case, Family, Outcome, array, bytes, changed, flipped, hex, number, sample, sample_hex, secret, secret_hex, with,
 };
 use crate::primitives::x25519::KeyPair;
-use crate::record::{self, Record};
+use crate::record::{self, Decoded, KemRecord, Record};
 use crate::seal::{Class, HeadPrefix, Parts, Tag, ad0};
 use crate::session::chain::{self, Header, SendingChain};
 
@@ -41,7 +41,12 @@ fn record_cases() -> Vec<Case> {
     let all = unpadded(&some_records());
     let mut padded = all.clone();
     padded.resize(200, 0);
-    let later = [&[3, 2, 0, 9, 9, 4, 0, 0, 99, 1, 0, 1], all.as_slice()].concat();
+    let later = [&[6, 2, 0, 9, 9, 7, 0, 0, 99, 1, 0, 1], all.as_slice()].concat();
+    let kem = |kind: u8, bytes: usize| {
+        let data = [&7_u32.to_le_bytes(), vec![0x5a; bytes].as_slice()].concat();
+        let length = u16::try_from(data.len()).expect("small").to_le_bytes();
+        [&[kind], length.as_slice(), &data].concat()
+    };
     let acks = |count: usize, more: usize| {
         let length = u16::try_from(count * 16 + more).expect("small").to_le_bytes();
         [&[2], length.as_slice(), &vec![1; count * 16 + more]].concat()
@@ -49,7 +54,9 @@ fn record_cases() -> Vec<Case> {
     vec![
         Case::valid("content, acks and card without padding", input(&all)),
         Case::valid("the same, padded", input(&padded)),
-        Case::valid("types 3, 4 and an unknown one are skipped", input(&later)),
+        Case::valid("unknown types are skipped", input(&later)),
+        Case::valid("a key of the post-quantum ratchet after others", input(&[all.clone(), kem(3, 1_184)].concat())),
+        Case::valid("a ciphertext of it before others", input(&[kem(4, 1_088), all.clone()].concat())),
         Case::valid("what follows type 0 is ignored", input(&[0, 1, 2, 3])),
         Case::valid("60 acknowledgements", input(&acks(60, 0))),
         Case::invalid("record_cut_off", "a length beyond the room", input(&[1, 0xff, 0xff, 0])),
@@ -60,6 +67,9 @@ fn record_cases() -> Vec<Case> {
         Case::invalid("acks_count", "61 acknowledgements", input(&acks(61, 0))),
         Case::invalid("acks_count", "none", input(&acks(0, 0))),
         Case::invalid("acks_length", "no multiple of 16", input(&acks(1, 5))),
+        Case::invalid("kem_key_length", "1,183 bytes", input(&kem(3, 1_183))),
+        Case::invalid("kem_key_length", "no whole epoch", input(&[3, 3, 0, 1, 0, 0])),
+        Case::invalid("kem_ciphertext_length", "1,089 bytes", input(&kem(4, 1_089))),
         Case::invalid("card_length", "71 bytes", input(&[&[5, 71, 0], [1; 71].as_slice()].concat())),
     ]
 }
@@ -71,19 +81,24 @@ fn changed_part(records: &[u8], part: u8, of: u8) -> Vec<u8> {
 }
 
 fn run_records(input: &Value) -> Option<Outcome> {
-    let records = record::decode(&bytes(&input["plaintext"]))?;
-    let records: Vec<Value> = records
-        .iter()
-        .map(|record| match record {
-            Record::Content { message_id, part, of, bytes } => {
-                json!({ "type": 1, "message_id": hex(message_id), "part": part, "of": of, "bytes": hex(bytes) })
-            }
-            Record::Acks(ids) => json!({ "type": 2, "message_ids": ids.iter().map(hex).collect::<Vec<_>>() }),
-            Record::Card { shard, addr, list_version, list_head } => json!({
-                "type": 5, "shard": shard, "addr": hex(addr), "list_version": list_version, "list_head": hex(list_head),
-            }),
-        })
-        .collect();
+    let plaintext = bytes(&input["plaintext"]);
+    let Decoded { records, kem } = record::decode_all(&plaintext)?;
+    let records = records.iter().map(|record| match record {
+        Record::Content { message_id, part, of, bytes } => {
+            json!({ "type": 1, "message_id": hex(message_id), "part": part, "of": of, "bytes": hex(bytes) })
+        }
+        Record::Acks(ids) => json!({ "type": 2, "message_ids": ids.iter().map(hex).collect::<Vec<_>>() }),
+        Record::Card { shard, addr, list_version, list_head } => json!({
+            "type": 5, "shard": shard, "addr": hex(addr), "list_version": list_version, "list_head": hex(list_head),
+        }),
+    });
+    let kem = kem.iter().map(|record| match record {
+        KemRecord::Key { epoch, key } => json!({ "type": 3, "epoch": epoch, "key": hex(key) }),
+        KemRecord::Ciphertext { epoch, ciphertext } => {
+            json!({ "type": 4, "epoch": epoch, "ciphertext": hex(ciphertext) })
+        }
+    });
+    let records: Vec<Value> = records.chain(kem).collect();
     Some(Outcome { steps: json!({}), expect: json!({ "records": records }) })
 }
 
@@ -130,7 +145,7 @@ fn run_seal(input: &Value) -> Option<Outcome> {
     let tag = chain.tag();
     let ad0 = ad0(&prefix, &tag, &array(&input["ephemeral"]));
     let mut body = Vec::new();
-    chain::seal_message(&chain, &salt, &ad0, &records, class.room_bytes(), &mut body).expect("they fit");
+    chain::seal_message(&chain, &salt, &ad0, (&records, None), class.room_bytes(), &mut body).expect("they fit");
     assert_eq!(body.len(), class.body_bytes());
     let message_key = chain.message_key();
     let material = crate::primitives::hash::hkdf::<44>(

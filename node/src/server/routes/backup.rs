@@ -1,0 +1,134 @@
+//! `POST /v1/backup`: account, contacts and history as one sealed file, streamed while the node goes on. SPEC: product 4.
+//!
+//! What the core knows is taken at one moment; the history up to that moment is read beside it. Nothing of it leaves
+//! unsealed, and no more than some pieces wait in memory for their reader.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::IntoResponse as _;
+use starling_api::node::MakeBackup;
+use starling_api::{ApiError, Code};
+use starling_messenger::backup::{Export, end_record, message_record, peers_record};
+use starling_messenger::turn::{Command, Reply};
+use starling_store::backup::{BackupError, BackupWriter};
+use starling_store::reader::Reader;
+use starling_store::seal_at_rest::PassphraseCost;
+use starling_store::vault::VaultError;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::core::lifecycle::PASSPHRASE_BYTES;
+use crate::core::node_records::peer_cache_key;
+use crate::server::answer::{Answer, Json};
+use crate::server::app::App;
+use crate::server::fault;
+
+/// Backups at a time: each hashes a passphrase in 64 MiB.
+pub(crate) const BACKUPS_MAX: usize = 1;
+/// Pieces that wait for their reader.
+const PIECES_WAITING_MAX: usize = 4;
+
+pub(crate) async fn backup(State(app): State<Arc<App>>, Json(make): Json<MakeBackup>) -> Answer {
+    app.check_open()?;
+    let bytes = make.passphrase.as_bytes();
+    let text = str::from_utf8(bytes).ok().filter(|text| PASSPHRASE_BYTES.contains(&text.len()));
+    let passphrase = text
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .ok_or_else(|| fault::bad_field("passphrase", "A passphrase is 8 to 1,024 bytes."))?;
+    let place = app.backups.clone().try_acquire_owned().map_err(|_| {
+        ApiError::new(Code::SlowDown, "Another backup is being made.").hint("Ask again when it is done.")
+    })?;
+    let (pieces, waiting) = mpsc::channel(PIECES_WAITING_MAX);
+    let to_reader = ToReader(pieces.clone());
+    // Argon2id takes half a second of a core: not on the runtime's threads.
+    let begun = tokio::task::spawn_blocking(move || {
+        BackupWriter::new(to_reader, &passphrase, PassphraseCost::STANDARD, &mut rand::rng())
+    });
+    let writer = begun.await.map_err(|_| fault::internal("a backup"))?.map_err(|error| failed(&error))?;
+    let reader = app.node.reader().map_err(|error| fault::unavailable(&error))?;
+    let Reply::Export(export) = app.ask(Command::Export).await? else { return Err(fault::internal("export").into()) };
+    let network = app.network.name.clone();
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        if let Err(error) = write(writer, &export, &reader, &network) {
+            tracing::error!(%error, "a backup was not finished");
+            // The stream ends within its body, so that nobody takes it for whole.
+            let _ = pieces.blocking_send(Err(io::Error::other("the backup was not finished")));
+        }
+    });
+    let headers =
+        [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let stream = futures::stream::unfold(waiting, |mut waiting| async {
+        let piece = waiting.recv().await?;
+        Some((piece, waiting))
+    });
+    Ok((headers, Body::from_stream(stream)).into_response())
+}
+
+fn failed(error: &BackupError) -> ApiError {
+    tracing::error!(%error, "a backup could not be begun");
+    ApiError::new(Code::SlowDown, format!("The backup could not be begun: {error}."))
+        .hint("Close other programs, then try again.")
+}
+
+/// Why a backup was not finished.
+#[derive(Debug, thiserror::Error)]
+enum Unfinished {
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+fn write(
+    mut writer: BackupWriter<ToReader>,
+    export: &Export,
+    reader: &Reader,
+    network: &str,
+) -> Result<(), Unfinished> {
+    let (mut records, mut unreadable) = (0, 0);
+    for record in &export.records {
+        writer.record(record.kind, &record.bytes)?;
+        records += 1;
+    }
+    for message in reader.messages(export.before) {
+        match message {
+            Ok(message) => {
+                let record = message_record(&message);
+                writer.record(record.kind, &record.bytes)?;
+                records += 1;
+            }
+            Err(VaultError::Damaged(_)) => unreadable += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(peers) = reader.get(&peer_cache_key(network))? {
+        let record = peers_record(network, &peers);
+        writer.record(record.kind, &record.bytes)?;
+        records += 1;
+    }
+    let end = end_record(records, unreadable);
+    writer.record(end.kind, &end.bytes)?;
+    writer.finish()?;
+    Ok(())
+}
+
+/// Hands sealed pieces to whoever reads the answer, at their pace.
+struct ToReader(mpsc::Sender<io::Result<Bytes>>);
+
+impl io::Write for ToReader {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Whoever asked has gone.
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(gone)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
