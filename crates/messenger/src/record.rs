@@ -57,7 +57,7 @@ pub enum RecordKind {
     Event = 18,
     /// The daemon's own keys and settings; not the messenger's.
     Node = 19,
-    /// A message's life. Not loaded at start.
+    /// A message's life. Ordered by message number; not loaded at start.
     Trace = 20,
     /// Own bundle on its way into the network.
     BundlePost = 21,
@@ -67,11 +67,13 @@ pub enum RecordKind {
     PastList = 23,
     /// A wall clock time that was right.
     Time = 24,
+    /// Key of a page of history, events or traces; the store's own. Not loaded at start.
+    PageKey = 25,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -96,6 +98,7 @@ impl RecordKind {
         Self::Generation,
         Self::PastList,
         Self::Time,
+        Self::PageKey,
     ];
 
     /// Whether records of this kind end with the device: a new one of the same account starts from others. What a
@@ -106,7 +109,7 @@ impl RecordKind {
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.
     pub const fn loaded_at_start(self) -> bool {
-        !matches!(self, Self::History | Self::MessageIndex | Self::Event | Self::Node | Self::Trace)
+        !matches!(self, Self::History | Self::MessageIndex | Self::Event | Self::Node | Self::Trace | Self::PageKey)
     }
 }
 
@@ -245,7 +248,7 @@ pub fn message_index_key(number: MessageNumber) -> VaultKey {
 
 /// Where a final message's life lies.
 pub fn trace_key(number: MessageNumber) -> VaultKey {
-    VaultKey::named(RecordKind::Trace, number.0.to_le_bytes())
+    VaultKey::ordered(RecordKind::Trace, Vec::new(), number.0)
 }
 
 #[cfg(test)]

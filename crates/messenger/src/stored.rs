@@ -459,7 +459,8 @@ impl Loaded {
             | RecordKind::MessageIndex
             | RecordKind::Event
             | RecordKind::Node
-            | RecordKind::Trace => {}
+            | RecordKind::Trace
+            | RecordKind::PageKey => {}
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 
 pub(crate) mod event_log;
 pub(crate) mod forget;
+pub(crate) mod pages;
 pub(crate) mod record_key;
 pub(crate) mod records;
 mod schema;
@@ -38,7 +39,9 @@ use crate::vault::state_key::StateKeyFile;
 
 pub use crate::vault::event_log::{EVENT_AGE_MS_MAX, EVENTS_MAX};
 pub use crate::vault::forget::{STATE_KEY_AGE_MS_MAX, STATE_KEY_AGE_MS_MIN};
-pub use crate::vault::schema::SCHEMA;
+pub(crate) use crate::vault::state_key::STATE_KEY_FILE;
+
+pub use crate::vault::schema::{SCHEMA, SCHEMA_OLDEST};
 
 /// Name of the vault's directory in a data directory.
 pub const VAULT_DIRECTORY: &str = "vault";
@@ -63,6 +66,14 @@ pub enum VaultError {
         found: u32,
         /// Newest schema that this build reads.
         supported: u32,
+    },
+    /// Written by a build from before the first release. Nothing was changed.
+    #[error("the vault has schema {found}, and this build reads from {oldest} on")]
+    Older {
+        /// Schema of the vault.
+        found: u32,
+        /// Oldest schema that this build reads.
+        oldest: u32,
     },
     /// The master key is not this vault's. Nothing was changed.
     #[error("the key does not belong to this vault")]
@@ -140,7 +151,7 @@ impl Vault {
     /// messenger starts. Damaged ones are left out and counted in [`Vault::health`].
     ///
     /// # Errors
-    /// [`VaultError::Newer`] and [`VaultError::WrongKey`] before anything is touched;
+    /// [`VaultError::Newer`], [`VaultError::Older`] and [`VaultError::WrongKey`] before anything is touched;
     /// [`VaultError::Damaged`]; [`VaultError::Database`], also when another process has it open.
     pub fn open(directory: &Path, master: &MasterKey) -> Result<(Self, VaultImage), VaultError> {
         let vault_directory = directory.join(VAULT_DIRECTORY);
@@ -153,9 +164,7 @@ impl Vault {
         let was_there = state_keys.is_some();
         let state_keys = match state_keys {
             Some(state_keys) => state_keys,
-            None if schema::predates_state_key(&records, noted)? => {
-                StateKeyFile::create(&vault_directory, master, unix_ms_now())?
-            }
+            None if schema::is_new(&records, noted)? => StateKeyFile::create(&vault_directory, master, unix_ms_now())?,
             None => return Err(VaultError::Damaged("its state key file is missing")),
         };
         records.use_state_keys(&state_keys.keys());
@@ -166,7 +175,7 @@ impl Vault {
         let (image, health) = load(&records)?;
         let events = EventLog::load(&records)?;
         records.set_durable_event(events.newest());
-        let forgetting = Forgetting::load(&records, state_keys, was_there)?;
+        let forgetting = Forgetting::load(&records, state_keys, &vault_directory, was_there)?;
         let state = Mutex::new(CommitState { events, forgetting, failed: false });
         Ok((Self { records, state, health }, image))
     }

@@ -13,7 +13,7 @@ use crate::lock::{DirectoryLock, LOCK_FILE};
 use crate::new_vault::STAGING_DIRECTORY;
 use crate::pool_files::POOL_DIRECTORY;
 use crate::seal_at_rest::KEY_FILE;
-use crate::vault::VAULT_DIRECTORY;
+use crate::vault::{STATE_KEY_FILE, VAULT_DIRECTORY};
 
 /// A key file that is being replaced, as a crash leaves it.
 const NEW_KEY_FILE: &str = "vault.key.new";
@@ -78,7 +78,9 @@ pub fn wipe(directory: &Path, lock: DirectoryLock, more: &[&str], rng: &mut impl
 /// Every file that may hold a key in clear or sealed, in whatever state a crash left it.
 fn key_files(directory: &Path) -> Vec<PathBuf> {
     let staging = directory.join(STAGING_DIRECTORY);
-    [directory, &staging].iter().flat_map(|place| [KEY_FILE, NEW_KEY_FILE].map(|name| place.join(name))).collect()
+    let state_key = Path::new(VAULT_DIRECTORY).join(STATE_KEY_FILE);
+    let names = [Path::new(KEY_FILE), Path::new(NEW_KEY_FILE), &state_key];
+    [directory, &staging].iter().flat_map(|place| names.map(|name| place.join(name))).collect()
 }
 
 /// Names of ours in a data directory, keys first.
@@ -92,7 +94,9 @@ fn ours<'name>(more: &[&'name str]) -> Vec<&'name str> {
 fn overwrite(path: &Path, rng: &mut impl CryptoRng) -> io::Result<bool> {
     let mut file = match OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     };
     let bytes = file.metadata()?.len().min(KEY_BYTES_MAX);
@@ -157,8 +161,8 @@ mod tests {
         let wiped = wipe(&directory, lock, &["api.json"], &mut rng).unwrap();
         assert!(!directory.exists());
         assert!(!is_anything_there(&directory, &["api.json"]));
-        assert_eq!((wiped.keys, wiped.foreign.len(), wiped.failed.len()), (2, 0, 0));
-        assert!(wiped.files >= 7 && wiped.bytes > 16 << 20, "{wiped:?}");
+        assert_eq!((wiped.keys, wiped.foreign.len(), wiped.failed.len()), (3, 0, 0), "the two, and the state key");
+        assert!(wiped.files >= 8 && wiped.bytes > 16 << 20, "{wiped:?}");
         let after = fs::read(&key).unwrap();
         assert_eq!(after.len(), before.len());
         assert!(!after.windows(8).any(|part| before.windows(8).any(|old| old == part)), "the key is gone");

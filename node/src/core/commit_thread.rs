@@ -1,13 +1,14 @@
 //! The commit thread: takes turns that have writes, merges all that wait, commits once, durably, and
 //! only then releases their outputs in order. Group commit without a timer, and no disk error inside
-//! protocol code.
+//! protocol code. Between commits it replaces the state key, daily and after deletions.
 //!
 //! A failed commit aborts the process: memory would be ahead of the disk, and the next sealed message
 //! could use a key twice.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use starling_messenger::record::VaultWrite;
 use starling_messenger::turn::Output;
@@ -15,11 +16,14 @@ use starling_store::vault::{EventBytes, Vault, VaultError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::bridge::Clock;
 use super::event_log::{Happening, LoggedEvent};
 use super::release::Release;
 
 /// Turns that may wait for the disk; then the core waits too.
 pub(crate) const BATCHES_MAX: usize = 64;
+/// Longest look away from the calendar: a computer that slept has its state key replaced soon after.
+const FORGET_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// A turn that must be on the disk before it is seen.
 pub(crate) struct Batch {
@@ -44,15 +48,28 @@ pub(crate) fn start(
 }
 
 fn run(vault: &Vault, receiver: &Receiver<Batch>, release: &Release, newest_event: &watch::Sender<u64>) {
-    while let Ok(first) = receiver.recv() {
-        let mut batches = vec![first];
-        while batches.len() < BATCHES_MAX
-            && let Ok(next) = receiver.try_recv()
-        {
-            batches.push(next);
+    loop {
+        let wait = vault.forget_wait(Clock::unix_ms_now()).min(FORGET_WAIT_MAX);
+        match receiver.recv_timeout(wait) {
+            Ok(first) => {
+                let mut batches = vec![first];
+                while batches.len() < BATCHES_MAX
+                    && let Ok(next) = receiver.try_recv()
+                {
+                    batches.push(next);
+                }
+                commit(vault, batches, release, newest_event);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        commit(vault, batches, release, newest_event);
+        // One piece between two commits: neither waits long for the other.
+        let now = Clock::unix_ms_now();
+        if vault.forget_wait(now).is_zero() {
+            vault.forget_step(now).unwrap_or_else(|error| abort(&error));
+        }
     }
+    vault.finish_forgetting(Clock::unix_ms_now()).unwrap_or_else(|error| abort(&error));
 }
 
 fn commit(vault: &Vault, batches: Vec<Batch>, release: &Release, newest_event: &watch::Sender<u64>) {

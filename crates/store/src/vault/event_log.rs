@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use starling_messenger::record::{RecordKind, VaultKey};
 use zeroize::Zeroizing;
 
+use crate::vault::pages::{Page, ends_page};
 use crate::vault::record_key::{RecordKey, order_of};
 use crate::vault::records::{PendingBatch, Records};
 use crate::vault::{EventBytes, VaultError};
@@ -62,7 +63,12 @@ impl EventLog {
             }
             self.oldest.pop_front();
             self.forgotten = number;
-            batch.delete(event_key(batch.records(), number))?;
+            let key = event_key(batch.records(), number);
+            batch.delete(key)?;
+            // The log forgets in its order, and whole pages: a page that goes on would be written anew by each event.
+            if let Some(page) = Page::of(&key).filter(|_| ends_page(number)) {
+                batch.delete(page.key_record())?;
+            }
         }
         Ok(())
     }

@@ -5,10 +5,12 @@
 //! point loses nothing: the next start finds two keys and goes on.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use starling_messenger::record::{RecordKind, VaultWrite};
 
+use crate::disk::{self, OWN_FREE_BYTES_MIN};
 use crate::vault::record_key::RecordKey;
 use crate::vault::records::{PendingBatch, Records};
 use crate::vault::state_key::StateKeyFile;
@@ -18,20 +20,23 @@ use crate::vault::{CommitState, Vault, VaultError};
 pub const STATE_KEY_AGE_MS_MAX: u64 = 24 * 3_600_000;
 /// Time from one state key to the next that a deletion asks for, ms: a peer that makes sessions come and go
 /// must not have all records written without end.
-pub const STATE_KEY_AGE_MS_MIN: u64 = 10_000;
+pub const STATE_KEY_AGE_MS_MIN: u64 = 60_000;
+/// How long it rests when the disk is too short of room, ms.
+const SHORT_DISK_REST_MS: u64 = 600_000;
 /// Records of one piece.
-const PIECE_RECORDS: usize = 32;
+const PIECE_RECORDS: usize = 128;
 /// Bytes of records after which a piece ends.
 const PIECE_BYTES: usize = 256 << 10;
 /// Kinds under the state key: what loses its point if an old copy stays readable, and is small enough to be
 /// written anew each day.
-const STATE_KINDS: [RecordKind; 6] = [
+const STATE_KINDS: [RecordKind; 7] = [
     RecordKind::Prekeys,
     RecordKind::Invite,
     RecordKind::Session,
     RecordKind::Skipped,
     RecordKind::Outbox,
     RecordKind::Request,
+    RecordKind::PageKey,
 ];
 
 /// Whether the record at `key` is sealed under the state key.
@@ -43,7 +48,7 @@ pub(crate) fn is_state(key: &RecordKey) -> bool {
 /// day: they come with every message.
 pub(crate) fn asks_to_forget(write: &VaultWrite) -> bool {
     let VaultWrite::Delete { key } = write else { return false };
-    matches!(key.kind, RecordKind::Session | RecordKind::Contact | RecordKind::Request)
+    matches!(key.kind, RecordKind::Session | RecordKind::Contact | RecordKind::Request | RecordKind::History)
 }
 
 /// How far forgetting is.
@@ -55,6 +60,12 @@ pub(crate) struct Forgetting {
     waiting: Option<VecDeque<RecordKey>>,
     /// Records that no key opens: nothing was lost by us, and nothing may be wiped that might open them.
     unread: usize,
+    /// Such records, and a slot that fails its check: for this run it rests.
+    stalled: bool,
+    /// Where the disk is measured before a new key is made.
+    directory: PathBuf,
+    /// The disk was short: it rests until then, ms since 1970.
+    rests_until_unix_ms: u64,
 }
 
 impl std::fmt::Debug for Forgetting {
@@ -66,12 +77,41 @@ impl std::fmt::Debug for Forgetting {
 impl Forgetting {
     /// Goes on with what a crash interrupted. A vault that was there before has its key replaced soon: what its
     /// last run deleted may not be forgotten yet.
-    pub(crate) fn load(records: &Records, file: StateKeyFile, asked: bool) -> Result<Self, VaultError> {
+    pub(crate) fn load(
+        records: &Records,
+        file: StateKeyFile,
+        directory: &Path,
+        asked: bool,
+    ) -> Result<Self, VaultError> {
         let waiting = if file.has_leftover() { Some(state_keys_of(records)?) } else { None };
-        Ok(Self { file, asked, waiting, unread: 0 })
+        let directory = directory.to_owned();
+        Ok(Self { file, asked, waiting, unread: 0, stalled: false, directory, rests_until_unix_ms: 0 })
+    }
+
+    /// How long the next step may wait.
+    fn wait(&self, now_unix_ms: u64) -> Duration {
+        if self.stalled {
+            return Duration::from_millis(STATE_KEY_AGE_MS_MAX);
+        }
+        let made = self.file.made_unix_ms();
+        let age_max = if self.asked { STATE_KEY_AGE_MS_MIN } else { STATE_KEY_AGE_MS_MAX };
+        let due = match self.waiting {
+            Some(_) => 0,
+            // A key from the future was made under a clock that was wrong.
+            None if now_unix_ms < made => 0,
+            None => made.saturating_add(age_max),
+        };
+        // A rest that is longer than any was begun under such a clock.
+        let rest = self.rests_until_unix_ms.saturating_sub(now_unix_ms).min(SHORT_DISK_REST_MS);
+        Duration::from_millis(due.saturating_sub(now_unix_ms).max(rest))
     }
 
     fn step(&mut self, records: &Records, now_unix_ms: u64) -> Result<(), VaultError> {
+        // What is written anew takes room for a while, which messages need more.
+        if disk::free_bytes(&self.directory)? < OWN_FREE_BYTES_MIN {
+            self.rests_until_unix_ms = now_unix_ms.saturating_add(SHORT_DISK_REST_MS);
+            return Ok(());
+        }
         let Some(waiting) = self.waiting.as_mut() else {
             self.file.add(now_unix_ms)?;
             records.use_state_keys(&self.file.keys());
@@ -82,7 +122,8 @@ impl Forgetting {
         };
         if waiting.is_empty() {
             if self.unread > 0 && self.file.has_torn() {
-                return Err(VaultError::Damaged("records fail their check, and so does a slot of the state key"));
+                self.stalled = true;
+                return Ok(());
             }
             self.file.wipe_old()?;
             records.use_state_keys(&self.file.keys());
@@ -109,22 +150,17 @@ impl Forgetting {
         if batch.is_empty() { Ok(()) } else { batch.commit() }
     }
 
-    fn is_under_way(&self) -> bool {
-        self.waiting.is_some()
+    /// Whether something is left to do that should not wait for the next start, and can be done.
+    fn must_finish(&self, now_unix_ms: u64) -> bool {
+        let rests = self.stalled || self.rests_until_unix_ms > now_unix_ms;
+        !rests && (self.asked || self.waiting.is_some())
     }
 }
 
 impl Vault {
     /// How long the next [`Vault::forget_step`] may wait; nothing when it is due.
     pub fn forget_wait(&self, now_unix_ms: u64) -> Duration {
-        let state = self.lock_state();
-        let made = state.forgetting.file.made_unix_ms();
-        let age_max = if state.forgetting.asked { STATE_KEY_AGE_MS_MIN } else { STATE_KEY_AGE_MS_MAX };
-        // A key from the future was made under a clock that was wrong.
-        if state.forgetting.is_under_way() || now_unix_ms < made {
-            return Duration::ZERO;
-        }
-        Duration::from_millis(made.saturating_add(age_max).saturating_sub(now_unix_ms))
+        self.lock_state().forgetting.wait(now_unix_ms)
     }
 
     /// One bounded piece of replacing the state key: begins, goes on, or ends. Other commits may come between.
@@ -137,6 +173,9 @@ impl Vault {
         if *failed {
             return Err(VaultError::Failed);
         }
+        if forgetting.stalled {
+            return Ok(());
+        }
         let stepped = forgetting.step(&self.records, now_unix_ms);
         *failed = stepped.is_err();
         stepped
@@ -147,32 +186,19 @@ impl Vault {
     /// # Errors
     /// As [`Vault::forget_step`].
     pub fn finish_forgetting(&self, now_unix_ms: u64) -> Result<(), VaultError> {
-        while self.must_finish() {
+        while self.must_finish_forgetting(now_unix_ms) {
             self.forget_step(now_unix_ms)?;
         }
         Ok(())
     }
 
-    fn must_finish(&self) -> bool {
-        let state = self.lock_state();
-        state.forgetting.is_under_way() || state.forgetting.asked
+    fn must_finish_forgetting(&self, now_unix_ms: u64) -> bool {
+        self.lock_state().forgetting.must_finish(now_unix_ms)
     }
 }
 
 fn state_keys_of(records: &Records) -> Result<VecDeque<RecordKey>, VaultError> {
     STATE_KINDS.into_iter().flat_map(|kind| records.keys_of_kind(kind)).collect()
-}
-
-/// Schema 1 to 2: what was sealed under the master key goes under the state key. Damaged records stay.
-pub(crate) fn seal_under_state_key(batch: &mut PendingBatch<'_>) -> Result<(), VaultError> {
-    for key in state_keys_of(batch.records())? {
-        match batch.records().get_under_master(&key) {
-            Ok(Some(value)) => batch.put(key, &value)?,
-            Ok(None) | Err(VaultError::Damaged(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use starling_messenger::record::{RecordKind, VaultKey};
 use zeroize::Zeroizing;
 
 use crate::seal_at_rest::MasterKey;
+use crate::vault::pages::{self, Page};
 use crate::vault::record_key::{KEY_BYTES, KeyHasher, PARENT_BYTES, RecordKey};
 use crate::vault::sealer::{PIECE_BYTES, Sealer, pieces_of};
 use crate::vault::state_key::StateKey;
@@ -53,6 +54,7 @@ impl Records {
         *self.state_sealers.write().unwrap_or_else(PoisonError::into_inner) = sealers;
     }
 
+    /// Seals a record that lies in no page.
     fn seal(&self, key: &RecordKey, value: &[u8]) -> Result<Vec<u8>, VaultError> {
         if !forget::is_state(key) {
             return self.sealer.seal(key, value);
@@ -62,6 +64,9 @@ impl Records {
     }
 
     fn unseal(&self, key: &RecordKey, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        if let Some(page) = Page::of(key) {
+            return page.sealer(self)?.ok_or(VaultError::Damaged("the key of a page is missing"))?.open(key, sealed);
+        }
         if !forget::is_state(key) {
             return self.sealer.open(key, sealed);
         }
@@ -105,7 +110,7 @@ impl Records {
         let Some(mut first) = self.database.get(key)? else { return Ok(None) };
         loop {
             let read = self.read_pieces(key, &first);
-            // A commit between the reads of two pieces gives pieces of two values, and a key may be wiped between.
+            // A commit between two reads gives pieces of two values, or a piece and the key that took its key's place.
             let Err(VaultError::Damaged(_)) = read else { return read.map(Some) };
             match self.database.get(key)? {
                 Some(now) if now != first => first = now,
@@ -129,12 +134,6 @@ impl Records {
             sealed.extend_from_slice(&self.database.get(piece_key(key, piece))?.ok_or(damaged)?);
         }
         Ok(sealed)
-    }
-
-    /// The value at `key` as schema 1 sealed it: under the master key, whatever its kind.
-    pub(crate) fn get_under_master(&self, key: &RecordKey) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
-        let Some(first) = self.database.get(key)? else { return Ok(None) };
-        self.sealer.open(key, &self.joined_pieces(key, &first)?).map(Some)
     }
 
     /// The keys of all records of `kind`, in order.
@@ -171,12 +170,14 @@ fn piece_key(key: &RecordKey, piece: u8) -> [u8; KEY_BYTES + 1] {
 pub(crate) struct PendingBatch<'a> {
     records: &'a Records,
     batch: sled::Batch,
+    /// Pages that this batch writes to, with their keys, which may be new.
+    pages: BTreeMap<Page, Sealer>,
     changes: usize,
 }
 
 impl<'a> PendingBatch<'a> {
     pub(crate) fn new(records: &'a Records) -> Self {
-        Self { records, batch: sled::Batch::default(), changes: 0 }
+        Self { records, batch: sled::Batch::default(), pages: BTreeMap::new(), changes: 0 }
     }
 
     pub(crate) fn records(&self) -> &'a Records {
@@ -187,8 +188,13 @@ impl<'a> PendingBatch<'a> {
         self.changes == 0
     }
 
-    /// Sets or removes each.
+    /// Sets or removes each. What is removed from a page leaves it with a new key.
     pub(crate) fn put_all(&mut self, values: BTreeMap<RecordKey, Option<&[u8]>>) -> Result<(), VaultError> {
+        let removed = values.iter().filter(|(_, value)| value.is_none());
+        let pages: BTreeMap<Page, RecordKey> = removed.filter_map(|(key, _)| Some((Page::of(key)?, *key))).collect();
+        for (page, record) in pages {
+            self.renew_page(page, &record, &values)?;
+        }
         for (key, value) in values {
             match value {
                 Some(value) => self.put(key, value)?,
@@ -200,7 +206,10 @@ impl<'a> PendingBatch<'a> {
 
     /// Sets the value at `key`, and removes the pieces by which an older one was longer.
     pub(crate) fn put(&mut self, key: RecordKey, value: &[u8]) -> Result<(), VaultError> {
-        let sealed = self.records.seal(&key, value)?;
+        let sealed = match Page::of(&key) {
+            Some(page) => self.page_sealer(page)?.seal(&key, value)?,
+            None => self.records.seal(&key, value)?,
+        };
         let mut next_piece: u8 = 0;
         for piece in sealed.chunks(PIECE_BYTES) {
             match next_piece {
@@ -211,6 +220,51 @@ impl<'a> PendingBatch<'a> {
         }
         self.remove_pieces(&key, next_piece)?;
         self.changes += 1;
+        Ok(())
+    }
+
+    /// Gives the page of `record` a new key, and seals under it what stays of the page and is not in `values`. What
+    /// does not open stays as it is.
+    fn renew_page(
+        &mut self,
+        page: Page,
+        record: &RecordKey,
+        values: &BTreeMap<RecordKey, Option<&[u8]>>,
+    ) -> Result<(), VaultError> {
+        let (first, last) = Page::bounds(record);
+        let mut staying = Vec::new();
+        for key in self.records.keys_between(first, last) {
+            let key = key?;
+            if values.contains_key(&key) {
+                continue;
+            }
+            match self.records.get(&key) {
+                Ok(Some(value)) => staying.push((key, value)),
+                Ok(None) | Err(VaultError::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if staying.is_empty() && !values.range(first..=last).any(|(_, value)| value.is_some()) {
+            return self.delete(page.key_record());
+        }
+        self.begin_page(page)?;
+        staying.iter().try_for_each(|(key, value)| self.put(*key, value))
+    }
+
+    fn page_sealer(&mut self, page: Page) -> Result<&Sealer, VaultError> {
+        if !self.pages.contains_key(&page) {
+            match page.sealer(self.records)? {
+                Some(sealer) => drop(self.pages.insert(page, sealer)),
+                None => self.begin_page(page)?,
+            }
+        }
+        self.pages.get(&page).ok_or(VaultError::Damaged("the key of a page is missing"))
+    }
+
+    fn begin_page(&mut self, page: Page) -> Result<(), VaultError> {
+        let key = pages::new_page_key();
+        self.put(page.key_record(), key.as_slice())?;
+        self.pages.insert(page, Sealer::under(&key));
         Ok(())
     }
 
@@ -257,11 +311,5 @@ impl Records {
     /// Opens `sealed` under any key that is still there.
     pub(crate) fn opens(&self, key: &RecordKey, sealed: &[u8]) -> bool {
         self.unseal(key, sealed).is_ok() || self.sealer.open(key, sealed).is_ok()
-    }
-
-    /// Seals as schema 1 did.
-    pub(crate) fn put_as_schema_1(&self, key: &RecordKey, value: &[u8]) {
-        self.database.insert(key, self.sealer.seal(key, value).unwrap()).unwrap();
-        self.database.flush().unwrap();
     }
 }

@@ -10,19 +10,19 @@ use std::path::Path;
 
 use crate::atomic_file;
 use crate::seal_at_rest::MasterKey;
+use crate::vault::VaultError;
 use crate::vault::record_key::{KEY_BYTES, RecordKey};
 use crate::vault::records::{PendingBatch, Records};
-use crate::vault::{VaultError, forget};
 
+/// The oldest schema that this build reads. Builds before the first release wrote 1, without a state key.
+pub const SCHEMA_OLDEST: u32 = 2;
 /// Schema of the vaults that this build writes.
-pub const SCHEMA: u32 = 1 + STEPS.len() as u32;
+pub const SCHEMA: u32 = SCHEMA_OLDEST + STEPS.len() as u32;
 
 /// Brings a vault from one schema to the next, in the batch that also sets the number.
 type Step = fn(&mut PendingBatch<'_>) -> Result<(), VaultError>;
-/// The step at index 0 leads from schema 1 to 2.
-const STEPS: [Step; 1] = [forget::seal_under_state_key];
-/// The first schema with a state key.
-const STATE_KEY_SCHEMA: u32 = 2;
+/// The step at index 0 leads from [`SCHEMA_OLDEST`] to the next.
+const STEPS: [Step; 0] = [];
 
 const NOTE_FILE: &str = "schema";
 const NOTE_BYTES_MAX: u64 = 256;
@@ -45,7 +45,7 @@ pub(crate) fn check_note(directory: &Path, master: &MasterKey) -> Result<Option<
     let (Some(NOTE_WORD), Some(Ok(found))) = (word, number) else {
         return Err(VaultError::Damaged("its schema note"));
     };
-    refuse_newer(found, SCHEMA)?;
+    refuse_unknown(found, SCHEMA)?;
     if check != Some(key_check(master).as_str()) {
         return Err(VaultError::WrongKey);
     }
@@ -67,9 +67,9 @@ pub(crate) fn bring_up_to_date(
     Ok(())
 }
 
-/// Whether a vault without a state key file is one that never had it: new, or older than the state key.
-pub(crate) fn predates_state_key(records: &Records, noted: Option<u32>) -> Result<bool, VaultError> {
-    Ok(stored_number(records, noted.is_some())?.is_none_or(|found| found < STATE_KEY_SCHEMA))
+/// Whether nothing was ever committed, so that a state key that is not there was never used.
+pub(crate) fn is_new(records: &Records, noted: Option<u32>) -> Result<bool, VaultError> {
+    Ok(stored_number(records, noted.is_some())?.is_none())
 }
 
 /// The number in the database; `None` when nothing was ever committed.
@@ -87,12 +87,12 @@ fn stored_number(records: &Records, key_is_known: bool) -> Result<Option<u32>, V
 }
 
 fn migrate(records: &Records, steps: &[Step], key_is_known: bool) -> Result<(), VaultError> {
-    let newest = u32::try_from(steps.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let newest = u32::try_from(steps.len()).unwrap_or(u32::MAX).saturating_add(SCHEMA_OLDEST);
     let Some(found) = stored_number(records, key_is_known)? else {
         return commit_step(records, newest, |_| Ok(()));
     };
-    refuse_newer(found, newest)?;
-    for (from, step) in (1..).zip(steps).filter(|(from, _)| *from >= found) {
+    refuse_unknown(found, newest)?;
+    for (from, step) in (SCHEMA_OLDEST..).zip(steps).filter(|(from, _)| *from >= found) {
         commit_step(records, from + 1, step)?;
     }
     Ok(())
@@ -109,14 +109,12 @@ fn commit_step(
     batch.commit()
 }
 
-#[cfg(test)]
-/// Makes `records` what schema 1 left.
-pub(crate) fn set_number(records: &Records, number: u32) {
-    commit_step(records, number, |_| Ok(())).unwrap();
-}
-
-fn refuse_newer(found: u32, supported: u32) -> Result<(), VaultError> {
-    if found > supported { Err(VaultError::Newer { found, supported }) } else { Ok(()) }
+fn refuse_unknown(found: u32, supported: u32) -> Result<(), VaultError> {
+    match found {
+        _ if found > supported => Err(VaultError::Newer { found, supported }),
+        _ if found < SCHEMA_OLDEST => Err(VaultError::Older { found, oldest: SCHEMA_OLDEST }),
+        _ => Ok(()),
+    }
 }
 
 /// Tells one master key from another, and tells nothing of it.
@@ -171,7 +169,7 @@ mod tests {
         migrate(&vault, &[first, second], true).unwrap();
         migrate(&vault, &[first, second], true).unwrap();
         assert_eq!(data(&vault), Some(vec![1, 2]));
-        assert!(matches!(migrate(&vault, &[first], true), Err(VaultError::Newer { found: 3, supported: 2 })));
+        assert!(matches!(migrate(&vault, &[first], true), Err(VaultError::Newer { found: 4, supported: 3 })));
     }
 
     #[test]

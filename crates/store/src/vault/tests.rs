@@ -279,19 +279,22 @@ fn a_value_moved_to_another_key_does_not_open() {
 }
 
 #[test]
-fn a_newer_schema_is_refused_and_no_byte_changes() {
+fn a_newer_or_older_schema_is_refused_and_no_byte_changes() {
     let directory = tempfile::tempdir().unwrap();
     let (vault, _) = open(&directory);
     vault.commit(&[put(contact("a"), b"a")], Vec::new()).unwrap();
     drop(vault);
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
-    fs::write(&note, text.replacen("starling-vault 2", "starling-vault 4", 1)).unwrap();
-    let before = all_files(directory.path());
-    let refused = Vault::open(directory.path(), &master(1)).unwrap_err();
-    assert!(matches!(refused, VaultError::Newer { found: 4, supported: SCHEMA }));
-    assert_eq!(refused.to_string(), format!("the vault has schema 4, and this build reads up to {SCHEMA}"));
-    assert!(all_files(directory.path()) == before);
+    for (schema, said) in [
+        (4, "the vault has schema 4, and this build reads up to 2"),
+        (1, "the vault has schema 1, and this build reads from 2 on"),
+    ] {
+        fs::write(&note, text.replacen("starling-vault 2", &format!("starling-vault {schema}"), 1)).unwrap();
+        let before = all_files(directory.path());
+        assert_eq!(Vault::open(directory.path(), &master(1)).unwrap_err().to_string(), said);
+        assert!(all_files(directory.path()) == before);
+    }
 }
 
 #[test]

@@ -216,6 +216,11 @@ fn start_failure(error: &anyhow::Error) -> Failure {
         );
         return Failure::new(Exit::Version, "version_too_new", message);
     }
+    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(VaultError::Older { .. }))) {
+        let message = "Written by a build from before the first release, which this one cannot read. Nothing was \
+                       changed. Move the data directory away to begin anew.";
+        return Failure::new(Exit::Version, "version_too_old", message);
+    }
     if error.chain().any(|cause| cause.is::<starling_net::NetError>()) {
         return Failure::unexpected(clean::line(&format!("The network cannot start: {error:#}")));
     }
@@ -358,6 +363,7 @@ mod tests {
         assert_eq!(vault.exit, Exit::Version);
         assert!(vault.message.starts_with("Written by a newer Starling (format 2); this is "), "{}", vault.message);
         assert_eq!(newer(Err(KeyError::Newer { found: 3, supported: 1 }.into())).exit, Exit::Version);
+        assert_eq!(newer(Err(VaultError::Older { found: 1, oldest: 2 }.into())).exit, Exit::Version);
         let damaged = newer(Err(KeyError::Damaged.into()));
         assert_eq!(damaged.exit, Exit::Disk);
         assert_eq!(damaged.message, "The vault cannot be opened: the vault: the key file is damaged");

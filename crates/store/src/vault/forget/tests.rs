@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::seal_at_rest::MasterKey;
 use crate::vault::state_key::{SLOT_BYTES, STATE_KEY_FILE};
-use crate::vault::{VAULT_DIRECTORY, schema};
+use crate::vault::{EventBytes, VAULT_DIRECTORY};
 
-const SESSIONS: u32 = 100;
+const SESSIONS: u32 = 200;
 
 fn master(seed: u64) -> MasterKey {
     MasterKey::generate(&mut ChaCha20Rng::seed_from_u64(seed))
@@ -165,17 +165,17 @@ fn a_deletion_has_the_key_replaced_soon_and_else_the_day_does() {
     assert_eq!(wait(&vault, 1_000), STATE_KEY_AGE_MS_MAX);
     vault.commit(&[VaultWrite::Delete { key: session(3) }], Vec::new()).unwrap();
     assert_eq!(wait(&vault, 1_000), STATE_KEY_AGE_MS_MIN);
-    vault.forget_step(20_000).unwrap();
+    vault.forget_step(80_000).unwrap();
     // While it goes on another deletion is asked for: its copy may be under the new key already.
     vault.commit(&[VaultWrite::Delete { key: session(4) }], Vec::new()).unwrap();
-    while wait(&vault, 20_000) == 0 {
-        vault.forget_step(20_000).unwrap();
+    while wait(&vault, 80_000) == 0 {
+        vault.forget_step(80_000).unwrap();
     }
-    assert_eq!(wait(&vault, 20_000), STATE_KEY_AGE_MS_MIN);
-    vault.finish_forgetting(20_000).unwrap();
-    assert_eq!(wait(&vault, 20_000), STATE_KEY_AGE_MS_MAX);
+    assert_eq!(wait(&vault, 80_000), STATE_KEY_AGE_MS_MIN);
+    vault.finish_forgetting(80_000).unwrap();
+    assert_eq!(wait(&vault, 80_000), STATE_KEY_AGE_MS_MAX);
     drop(vault);
-    assert_eq!(wait(&open(directory.path()), 20_000), STATE_KEY_AGE_MS_MIN, "what the last run left undone");
+    assert_eq!(wait(&open(directory.path()), 80_000), STATE_KEY_AGE_MS_MIN, "what the last run left undone");
 }
 
 #[test]
@@ -202,33 +202,108 @@ fn damage_is_told_from_a_foreign_key_and_neither_is_written_over() {
     assert_all_there(&open(directory.path()));
 }
 
+fn message(number: u64) -> VaultKey {
+    VaultKey::ordered(RecordKind::History, b"Ana".as_slice(), number)
+}
+
 #[test]
-fn a_vault_of_schema_1_gets_its_state_key_also_after_a_crash_in_the_step() {
-    for crashed_after_the_file in [false, true] {
+fn a_deleted_message_is_forgotten_and_its_neighbours_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let vault = open(directory.path());
+    let writes: Vec<_> = (0..130).map(|number| put(message(number), &[number as u8; 40])).collect();
+    vault.commit(&writes, Vec::new()).unwrap();
+    let key = vault.records.key_of(&message(70));
+    let old = vault.records.stored(&key);
+    // One goes, one of its page comes, one changes, all in one commit.
+    let writes = [VaultWrite::Delete { key: message(70) }, put(message(71), b"changed"), put(message(130), b"new")];
+    vault.commit(&writes, Vec::new()).unwrap();
+    vault.finish_forgetting(7).unwrap();
+    assert!(!vault.records.opens(&key, &old));
+    drop(vault);
+    let vault = open(directory.path());
+    let value = |number| vault.reader().get(&message(number)).unwrap().map(|value| value.to_vec());
+    for number in (0..130).filter(|number| ![70, 71].contains(number)) {
+        assert_eq!(value(number), Some(vec![number as u8; 40]), "{number}");
+    }
+    assert_eq!([value(70), value(71), value(130)], [None, Some(b"changed".to_vec()), Some(b"new".to_vec())]);
+
+    let keys_of_pages = |vault: &Vault| vault.records.keys_of_kind(RecordKind::PageKey).count();
+    assert_eq!(keys_of_pages(&vault), 3);
+    let rest: Vec<_> = (0..=130).map(|number| VaultWrite::Delete { key: message(number) }).collect();
+    vault.commit(&rest, Vec::new()).unwrap();
+    assert_eq!(keys_of_pages(&vault), 0, "an empty page leaves nothing");
+}
+
+#[test]
+fn a_message_that_changed_is_forgotten_as_it_was_once_its_page_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let vault = open(directory.path());
+    vault.commit(&[put(message(1), b"first"), put(message(2), b"other")], Vec::new()).unwrap();
+    let key = vault.records.key_of(&message(1));
+    let old = vault.records.stored(&key);
+    vault.commit(&[put(message(1), b"second")], Vec::new()).unwrap();
+    vault.commit(&[VaultWrite::Delete { key: message(1) }], Vec::new()).unwrap();
+    vault.finish_forgetting(7).unwrap();
+    assert!(!vault.records.opens(&key, &old));
+}
+
+#[test]
+fn the_event_log_forgets_by_pages() {
+    let directory = tempfile::tempdir().unwrap();
+    let vault = open(directory.path());
+    let event = |unix_ms| EventBytes { unix_ms, bytes: Zeroizing::new(b"a text".to_vec()) };
+    vault.commit(&[], (0..200).map(|_| event(0)).collect()).unwrap();
+    let key = crate::vault::event_log::event_key(&vault.records, 5);
+    let old = vault.records.stored(&key);
+    let later = 2 * crate::vault::EVENT_AGE_MS_MAX;
+    for _ in 0..20 {
+        vault.commit(&[], vec![event(later)]).unwrap();
+    }
+    assert_eq!(vault.reader().events_since(0, 1_000).unwrap().oldest, 201);
+    vault.forget_step(7).unwrap();
+    vault.finish_forgetting(7).unwrap();
+    assert!(!vault.records.opens(&key, &old));
+    assert_eq!(vault.records.keys_of_kind(RecordKind::PageKey).count(), 1, "events 192 to 255");
+    assert_eq!(vault.reader().events_since(0, 1_000).unwrap().events.len(), 20);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, ..Default::default() })]
+
+    /// Commits that put and delete as they like, forgetting in between at any step, and restarts: the vault holds
+    /// what a map would.
+    #[test]
+    fn pages_hold_what_a_map_would(
+        commits in proptest::collection::vec(
+            (proptest::collection::vec((0u64..150, 0usize..3), 1..30), proptest::bool::ANY, 0u8..6), 1..12),
+    ) {
         let directory = tempfile::tempdir().unwrap();
-        let vault = open(directory.path());
-        fill(&vault);
-        for number in 0..40 {
-            let key = vault.records.key_of(&session(number));
-            vault.records.put_as_schema_1(&key, &session_value(number));
+        let mut vault = open(directory.path());
+        let mut model = std::collections::BTreeMap::new();
+        for (round, (changes, reopens, forget_steps)) in commits.into_iter().enumerate() {
+            let mut writes = Vec::new();
+            for (number, length) in changes {
+                if length == 0 {
+                    model.remove(&number);
+                    writes.push(VaultWrite::Delete { key: message(number) });
+                } else {
+                    let value = vec![round as u8; length * 3_000];
+                    writes.push(put(message(number), &value));
+                    model.insert(number, value);
+                }
+            }
+            vault.commit(&writes, Vec::new()).unwrap();
+            for _ in 0..forget_steps {
+                vault.forget_step(round as u64).unwrap();
+            }
+            if reopens {
+                drop(vault);
+                vault = open(directory.path());
+            }
+            for number in 0..150 {
+                let found = vault.reader().get(&message(number)).unwrap().map(|value| value.to_vec());
+                proptest::prop_assert_eq!(found.as_ref(), model.get(&number));
+            }
         }
-        for number in 40..SESSIONS {
-            vault.commit(&[VaultWrite::Delete { key: session(number) }], Vec::new()).unwrap();
-        }
-        schema::set_number(&vault.records, 1);
-        drop(vault);
-        let note = directory.path().join(VAULT_DIRECTORY).join("schema");
-        let text = fs::read_to_string(&note).unwrap();
-        fs::write(&note, text.replacen("starling-vault 2", "starling-vault 1", 1)).unwrap();
-        if !crashed_after_the_file {
-            fs::remove_file(key_file(directory.path())).unwrap();
-        }
-        for _ in 0..2 {
-            let vault = open(directory.path());
-            assert_eq!((vault.health().records, vault.health().damaged), (41, 0));
-            let value = vault.reader().get(&session(39)).unwrap().unwrap();
-            assert_eq!(value.as_slice(), session_value(39));
-        }
-        assert_eq!(fs::read_to_string(&note).unwrap(), text);
     }
 }
