@@ -63,6 +63,8 @@ pub enum EventBody {
     MessageReceived(Message),
     /// `message.state`
     MessageState(MessageStateData),
+    /// `message.deleted`: its time was over.
+    MessageDeleted(MessageDeletedData),
     /// `events.gap`: events are missing before this line.
     EventsGap(EventsGapData),
     /// A type of a newer version.
@@ -105,13 +107,15 @@ pub enum EventType {
     MessageReceived,
     /// A message's state changed.
     MessageState,
+    /// A message disappeared.
+    MessageDeleted,
     /// Events are missing. Never filtered out.
     EventsGap,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NodeState,
         Self::NodePeers,
         Self::NodeReach,
@@ -126,6 +130,7 @@ impl EventType {
         Self::InviteExpired,
         Self::MessageReceived,
         Self::MessageState,
+        Self::MessageDeleted,
         Self::EventsGap,
     ];
 
@@ -146,6 +151,7 @@ impl EventType {
             Self::InviteExpired => "invite.expired",
             Self::MessageReceived => "message.received",
             Self::MessageState => "message.state",
+            Self::MessageDeleted => "message.deleted",
             Self::EventsGap => "events.gap",
         }
     }
@@ -212,6 +218,15 @@ pub struct MessageStateData {
     pub state: MessageState,
 }
 
+/// Data of `message.deleted`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageDeletedData {
+    /// Which message.
+    pub id: MessageId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+}
+
 /// Data of `events.gap`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventsGapData {
@@ -237,6 +252,7 @@ impl EventBody {
             Self::InviteExpired(_) => EventType::InviteExpired,
             Self::MessageReceived(_) => EventType::MessageReceived,
             Self::MessageState(_) => EventType::MessageState,
+            Self::MessageDeleted(_) => EventType::MessageDeleted,
             Self::EventsGap(_) => EventType::EventsGap,
             Self::Unknown { .. } => return None,
         })
@@ -273,6 +289,7 @@ impl EventBody {
             EventType::InviteExpired => of(Self::InviteExpired, data),
             EventType::MessageReceived => of(Self::MessageReceived, data),
             EventType::MessageState => of(Self::MessageState, data),
+            EventType::MessageDeleted => of(Self::MessageDeleted, data),
             EventType::EventsGap => of(Self::EventsGap, data),
         }
     }
@@ -298,6 +315,7 @@ impl Serialize for Data<'_> {
             }
             EventBody::MessageReceived(data) => data.serialize(serializer),
             EventBody::MessageState(data) => data.serialize(serializer),
+            EventBody::MessageDeleted(data) => data.serialize(serializer),
             EventBody::EventsGap(data) => data.serialize(serializer),
             EventBody::Unknown { data, .. } => data.serialize(serializer),
         }

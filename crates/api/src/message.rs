@@ -152,8 +152,12 @@ pub struct Message {
     pub reply_to: Option<MessageId>,
     /// Files; none in this version.
     pub attachments: Vec<Value>,
-    /// When it disappears; `null` if never.
+    /// When it disappears; `null` if never, and before its time runs.
     pub expires: Option<Time>,
+    /// Seconds that each side keeps it for: the reader from when it came, the writer from when that was confirmed or
+    /// no node kept it any more; `null` if for ever.
+    #[serde(default)]
+    pub expires_s: Option<u32>,
 }
 
 /// `GET /v1/conversations/{id}/messages`, in the order in which they are shown, oldest first.
@@ -212,9 +216,10 @@ pub struct SendMessage {
     /// The message it answers.
     #[serde(default)]
     pub reply_to: Option<MessageId>,
-    /// Seconds after which it disappears. Refused by this version.
+    /// Seconds after its delivery at which it disappears, on both sides, up to a year; 0 for never. That of the
+    /// conversation if absent.
     #[serde(default)]
-    pub expires_s: Option<u64>,
+    pub expires_s: Option<u32>,
     /// Files. Refused by this version unless empty.
     #[serde(default)]
     pub attachments: Vec<Value>,

@@ -47,6 +47,9 @@ pub struct Contact {
     pub mark_lost: bool,
     /// When it last changed its devices; the account, and so the safety number, stayed.
     pub devices_changed: Option<Time>,
+    /// Seconds after their delivery at which messages to it disappear, unless one says otherwise; `null` for never.
+    #[serde(default)]
+    pub expires_s: Option<u32>,
 }
 
 /// `GET /v1/contacts`, last activity first.
@@ -143,6 +146,9 @@ pub struct ChangeContact {
     /// Decide between two device lists; without effect when there is one.
     #[serde(default)]
     pub devices: Option<DeviceList>,
+    /// Seconds after their delivery at which messages to it disappear, unless one says otherwise; 0 for never.
+    #[serde(default)]
+    pub expires_s: Option<u32>,
 }
 
 /// State of an invite made here.

@@ -21,6 +21,7 @@ use crate::outbox::Item;
 use crate::record::{HistoryRecord, VaultWrite};
 use crate::stored::Dirty;
 use crate::turn::MessageNumber;
+use crate::view::MessageView;
 
 use contents::{encode, kind};
 
@@ -52,9 +53,11 @@ pub struct Export {
     pub before: MessageNumber,
 }
 
-/// The record of a message of the history.
-pub fn message_record(record: &HistoryRecord) -> BackupRecord {
-    encode(kind::MESSAGE, &contents::Message::new(&record.message, record.message_id))
+/// The record of a message of the history; `None` of one that is to disappear, as a file would keep it. While such a
+/// message waits for its delivery, it is in [`Export::records`].
+pub fn message_record(record: &HistoryRecord) -> Option<BackupRecord> {
+    let stays = record.message.expires_s == 0;
+    stays.then(|| encode(kind::MESSAGE, &contents::Message::new(&record.message, record.message_id)))
 }
 
 /// The record of the peers met on `network`, in the daemon's encoding.
@@ -90,7 +93,7 @@ impl<P: EnvelopePool> Messenger<P> {
         let past = |list: &starling_e2ee::identity::DeviceList| contents::PastList { list: list.encode() };
         records.extend(self.past_lists.iter().map(|list| encode(kind::PAST_LIST, &past(list))));
         self.export_people(&mut records);
-        records.extend(self.outbox.iter().filter_map(waiting).map(|waiting| encode(kind::WAITING, &waiting)));
+        self.outbox.iter().for_each(|item| export_waiting(item, &mut records));
         records.extend(self.seen.iter().map(|(key, number, unix_ms)| {
             let (account, message_id) = key;
             encode(kind::SEEN, &contents::Seen { account, message_id, number, unix_ms })
@@ -121,6 +124,10 @@ impl<P: EnvelopePool> Messenger<P> {
         for contact in self.contacts.iter() {
             records.push(encode(kind::CONTACT, &contact.to_backup()));
             records.extend(contact.to_backup_trust().map(|trust| encode(kind::TRUST, &trust)));
+            if contact.expires_s > 0 {
+                let expiry = contents::ContactExpiry { contact: contact.number, expires_s: contact.expires_s };
+                records.push(encode(kind::CONTACT_EXPIRY, &expiry));
+            }
         }
         records.extend(self.known_generations().values().map(|known| encode(kind::GENERATION, known)));
         records.extend(self.invitations.own.values().map(|own| encode(kind::INVITE, &invite(own))));
@@ -153,11 +160,17 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 }
 
-/// A text on its way. Greetings and confirmations are made anew by the restored device.
-fn waiting(item: &Item) -> Option<contents::Waiting> {
-    let text = item.text()?;
+/// A text on its way, unless its time to disappear runs. Greetings and confirmations are made anew by the restored
+/// device.
+fn export_waiting(item: &Item, records: &mut Vec<BackupRecord>) {
+    let Some(text) = item.text().filter(|text| text.view.expires_unix_ms.is_none()) else { return };
+    let MessageView { number, expires_s, .. } = text.view;
     let message = contents::Message::new(&text.view, item.message_id);
-    Some(contents::Waiting { message, answers: text.reply_to, expired_unix_ms: item.expired_unix_ms })
+    let waiting = contents::Waiting { message, answers: text.reply_to, expired_unix_ms: item.expired_unix_ms };
+    records.push(encode(kind::WAITING, &waiting));
+    if expires_s > 0 {
+        records.push(encode(kind::WAITING_EXPIRY, &contents::WaitingExpiry { number, expires_s }));
+    }
 }
 
 fn invite(own: &OwnInvite) -> contents::Invite {

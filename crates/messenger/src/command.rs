@@ -11,6 +11,7 @@ use starling_wire::envelope::Class;
 
 use crate::contact::{Contact, check_name};
 use crate::content::{REPLY_BYTES, TEXT_OVERHEAD_BYTES};
+use crate::expiry::check_expiry;
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, OwnText};
 use crate::stored::Dirty;
@@ -35,6 +36,7 @@ pub(crate) struct ClientIdRecord {
     reply_to: Option<MessageNumber>,
     /// The last state, once the message has left the outbox.
     state: DeliveryState,
+    expires_s: u32,
 }
 
 /// Callers' ids of messages.
@@ -87,6 +89,7 @@ struct Draft {
     text: String,
     reply_to: Option<MessageNumber>,
     client_id: Option<[u8; 16]>,
+    expires_s: Option<u32>,
 }
 
 impl<P: EnvelopePool> Messenger<P> {
@@ -113,8 +116,9 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::Requests => Ok(Reply::Requests(self.request_views())),
             Command::AnswerRequest { request, accept: true, name } => self.accept_request(request, name, rng),
             Command::AnswerRequest { request, accept: false, .. } => self.refuse_request(request),
-            Command::Send { contact, text, reply_to, client_id } => {
-                self.send(Draft { contact, text, reply_to, client_id })
+            Command::SetExpiry { contact, expires_s } => self.set_expiry(contact, expires_s),
+            Command::Send { contact, text, reply_to, client_id, expires_s } => {
+                self.send(Draft { contact, text, reply_to, client_id, expires_s })
             }
             Command::Export => Ok(Reply::Export(Box::new(self.export()))),
             Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
@@ -170,11 +174,12 @@ impl<P: EnvelopePool> Messenger<P> {
             return Ok(reply);
         }
         self.check_send(&draft)?;
-        let Draft { contact, text, reply_to, client_id } = draft;
+        let Draft { contact, text, reply_to, client_id, expires_s } = draft;
         let answered = reply_to.map(|number| self.message_id_of(contact, number)).transpose()?;
         let number = self.count_message();
         let unix_ms = self.now.unix_ms;
         let peer = self.contacts.get_mut(contact).ok_or(CommandError::NoSuchContact)?;
+        let expires_s = expires_s.unwrap_or(peer.expires_s);
         let sequence = peer.next_sequence;
         peer.next_sequence += 1;
         peer.last_activity_unix_ms = unix_ms;
@@ -199,10 +204,24 @@ impl<P: EnvelopePool> Messenger<P> {
             reply_to,
             client_id,
             state,
+            expires_s,
+            expires_unix_ms: None,
         };
         self.remember_client_id(&view);
         self.queue_text(view.clone(), answered);
         Ok(Reply::Message { message: Box::new(view), known: false })
+    }
+
+    fn set_expiry(&mut self, number: ContactNumber, expires_s: u32) -> Result<Reply, CommandError> {
+        let expires_s = check_expiry(expires_s)?;
+        let contact = self.contacts.get_mut(number).ok_or(CommandError::NoSuchContact)?;
+        if contact.expires_s != expires_s {
+            contact.expires_s = expires_s;
+            self.mark(Dirty::Contact(number));
+            let view = self.contact_view(number)?;
+            self.event(Event::ContactChanged(view));
+        }
+        Ok(Reply::Contact(self.contact_view(number)?))
     }
 
     fn queue_text(&mut self, view: MessageView, reply_to: Option<[u8; 16]>) {
@@ -236,6 +255,8 @@ impl<P: EnvelopePool> Messenger<P> {
             reply_to: record.reply_to,
             client_id: Some(*id),
             state: record.state,
+            expires_s: record.expires_s,
+            expires_unix_ms: None,
         });
         // Written again, so that this answer does not overtake the commit of the first one.
         self.mark(Dirty::ClientId(*id));
@@ -253,6 +274,7 @@ impl<P: EnvelopePool> Messenger<P> {
             created_unix_ms: view.created_unix_ms,
             reply_to: view.reply_to,
             state: view.state,
+            expires_s: view.expires_s,
         };
         if let Some(gone) = self.client_ids.insert(record) {
             self.mark(Dirty::ClientId(gone));
@@ -274,6 +296,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if let Some(free_bytes) = self.carrier.free_bytes.filter(|&free_bytes| free_bytes < DISK_REFUSES_BYTES) {
             return Err(CommandError::DiskFull { free_bytes });
         }
+        draft.expires_s.map(check_expiry).transpose()?;
         if self.outbox.is_full() { Err(CommandError::OutboxFull) } else { Ok(()) }
     }
 

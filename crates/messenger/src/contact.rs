@@ -96,6 +96,8 @@ pub(crate) struct Contact {
     pub(crate) sequence_base: u64,
     /// One more than the highest place that a text of theirs has taken.
     pub(crate) sequences_used: u64,
+    /// Seconds that messages to them are kept for after their delivery; 0 is for ever.
+    pub(crate) expires_s: u32,
 }
 
 impl Contact {
@@ -126,6 +128,7 @@ impl Contact {
             settled_list: None,
             sequence_base: 0,
             sequences_used: 0,
+            expires_s: 0,
         }
     }
 
@@ -224,6 +227,7 @@ impl Contact {
             verified_unix_ms: self.verified_unix_ms,
             mark_lost: self.mark_lost,
             devices_changed_unix_ms: self.devices_changed_unix_ms,
+            expires_s: self.expires_s,
         }
     }
 }

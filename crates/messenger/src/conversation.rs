@@ -50,6 +50,8 @@ mod tests {
             reply_to: None,
             client_id: None,
             state,
+            expires_s: 0,
+            expires_unix_ms: None,
         }
     }
 

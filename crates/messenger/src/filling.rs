@@ -15,7 +15,7 @@ use crate::outbox::{Item, Load};
 use crate::sessions::Slot;
 use crate::stored::Dirty;
 use crate::turn::ContactNumber;
-use crate::view::MessageBody;
+use crate::view::{MessageBody, MessageView};
 
 /// Records of acknowledgements in one envelope: two carry all that has room.
 const ACK_RECORDS_MAX: usize = 2;
@@ -55,8 +55,8 @@ impl<P: EnvelopePool> Messenger<P> {
                     MessageBody::Text(text) => text.clone(),
                     MessageBody::Unknown { .. } => String::new(),
                 };
-                let (sequence, created_unix_ms) = (own.view.sequence, own.view.created_unix_ms);
-                Text { sequence, created_unix_ms, reply_to: own.reply_to, expires_s: 0, text }.encode()
+                let MessageView { sequence, created_unix_ms, expires_s, .. } = own.view;
+                Text { sequence, created_unix_ms, reply_to: own.reply_to, expires_s, text }.encode()
             }
         };
         vec![Record::Content { message_id: item.message_id, part: 0, of: 1, bytes }]

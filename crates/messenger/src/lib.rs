@@ -12,6 +12,7 @@ mod content;
 pub mod conversation;
 mod delay;
 mod device;
+mod expiry;
 mod filling;
 mod first_contact;
 mod generation;
@@ -41,5 +42,6 @@ mod upkeep;
 pub mod view;
 
 pub use conversation::arrange;
+pub use expiry::EXPIRES_S_MAX;
 pub use messenger::{MemoryUse, Messenger, Setup};
 pub use stored::RestoreError;

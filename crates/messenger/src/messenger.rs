@@ -23,6 +23,7 @@ use crate::carrier::Carrier;
 use crate::clock::{KnownTime, PeerClocks};
 use crate::command::ClientIds;
 use crate::contact::{Contacts, clean_name};
+use crate::expiry::Expiries;
 use crate::generation::Generations;
 use crate::inbox::Inbox;
 use crate::invitation::Invitations;
@@ -86,6 +87,7 @@ pub struct Messenger<P: EnvelopePool> {
     /// Tags under which contacts' bundles are found. Several contacts may claim one address: none shuts another out.
     pub(crate) bundle_tags: BTreeMap<Tag, BTreeSet<ContactNumber>>,
     pub(crate) seen: Seen,
+    pub(crate) expiries: Expiries,
     pub(crate) receipts: Receipts,
     /// Contacts whose acknowledgements are to leave now.
     pub(crate) receipts_ready: BTreeSet<ContactNumber>,
@@ -173,6 +175,7 @@ impl<P: EnvelopePool> Messenger<P> {
             inbox: Inbox::default(),
             bundle_tags: BTreeMap::new(),
             seen: Seen::default(),
+            expiries: Expiries::default(),
             receipts: Receipts::default(),
             receipts_ready: BTreeSet::new(),
             post_quantum_due: BTreeSet::new(),
@@ -307,6 +310,7 @@ impl<P: EnvelopePool> Messenger<P> {
                     self.on_sync_ended(link, none, &[], Err(SyncBroken::Stream), rng);
                 }
                 Timer::Upkeep => self.on_upkeep(rng),
+                Timer::Expiry => self.on_expiry(),
                 Timer::Settle => self.settle(rng),
             }
         }

@@ -326,6 +326,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 view.state.reason = None;
             }
         }
+        self.start_expiry_of_own(number);
         self.show_state(number);
         self.drop_item(number);
     }
@@ -377,6 +378,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 view.state.stage = DeliveryStage::Expired;
                 view.state.since_unix_ms = unix_ms;
                 view.state.reason = None;
+                self.start_expiry_of_own(number);
                 self.show_state(number);
             }
             None => self.drop_item(number),

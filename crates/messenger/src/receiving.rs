@@ -90,7 +90,8 @@ impl<P: EnvelopePool> Messenger<P> {
                 Err(_) => None,
             };
             self.remember_seen(key, shown.as_ref().map(|message| message.number));
-            if let Some(message) = shown {
+            if let Some(mut message) = shown {
+                self.start_expiry(&mut message);
                 self.write_history(&message, message_id, true);
                 self.event(Event::MessageReceived(message));
             }
@@ -104,7 +105,8 @@ impl<P: EnvelopePool> Messenger<P> {
         let contact = self.contacts.get_mut(number);
         let sequence = contact.map_or(text.sequence, |contact| contact.place_of(text.sequence));
         self.mark(Dirty::Contact(number));
-        MessageView { reply_to, ..self.shown(number, sequence, body, text.created_unix_ms) }
+        let expires_s = text.expires_s;
+        MessageView { reply_to, expires_s, ..self.shown(number, sequence, body, text.created_unix_ms) }
     }
 
     /// A received message as people see it.
@@ -133,6 +135,8 @@ impl<P: EnvelopePool> Messenger<P> {
             reply_to: None,
             client_id: None,
             state,
+            expires_s: 0,
+            expires_unix_ms: None,
         }
     }
 

@@ -69,11 +69,13 @@ pub enum RecordKind {
     Time = 24,
     /// Key of a page of history, events or traces; the store's own. Not loaded at start.
     PageKey = 25,
+    /// When a message disappears.
+    Expiry = 26,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -99,12 +101,13 @@ impl RecordKind {
         Self::PastList,
         Self::Time,
         Self::PageKey,
+        Self::Expiry,
     ];
 
     /// Whether records of this kind end with the device: a new one of the same account starts from others. What a
-    /// program called its messages, and times that were right, go on.
+    /// program called its messages, times that were right, and when messages disappear go on.
     pub const fn ends_with_device(self) -> bool {
-        self.loaded_at_start() && !matches!(self, Self::ClientId | Self::Time)
+        self.loaded_at_start() && !matches!(self, Self::ClientId | Self::Time | Self::Expiry)
     }
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.

@@ -18,6 +18,7 @@ use crate::backup::contents as backup;
 use crate::clock::KnownTime;
 use crate::command::ClientIdRecord;
 use crate::contact::Contact;
+use crate::expiry::ExpiryRecord;
 use crate::generation::GenerationRecord;
 use crate::invitation::{OwnInvite, Request, UsedInvite};
 use crate::message_id::MessageIds;
@@ -53,6 +54,7 @@ pub(crate) enum Dirty {
     BundlePost,
     Generation([u8; 32]),
     Time,
+    Expiry(MessageNumber),
 }
 
 /// Own name, where mail is read, and the counters.
@@ -252,6 +254,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Dirty::Time => {
                 put(VaultKey::single(RecordKind::Time), &TimeRecord { unix_ms: self.known_time.stored_unix_ms() })
             }
+            Dirty::Expiry(number) => put_or_delete(number_key(RecordKind::Expiry, number.0), self.expiries.get(number)),
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
     }
@@ -383,6 +386,7 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.seen.sort();
         loaded.acks.into_iter().for_each(|record| self.receipts.restore(record.contact, record.receipts));
+        loaded.expiries.into_iter().for_each(|record| self.expiries.insert(record));
         loaded.client_ids.into_iter().for_each(|record| self.client_ids.restore(record));
         self.inbox.restore_cursor(loaded.cursor.map_or(0, |record| record.arrival));
         self.pool.skip_arrivals_to(self.inbox.stored_cursor());
@@ -428,6 +432,7 @@ struct Loaded {
     generations: Vec<GenerationRecord>,
     past_lists: Vec<DeviceList>,
     time: Option<TimeRecord>,
+    expiries: Vec<ExpiryRecord>,
 }
 
 impl Loaded {
@@ -455,6 +460,7 @@ impl Loaded {
             RecordKind::PastList => self.past_lists.push(decode_record(value)?),
             RecordKind::Generation => self.generations.push(decode_record(value)?),
             RecordKind::Time => self.time = Some(decode_record(value)?),
+            RecordKind::Expiry => self.expiries.push(decode_record(value)?),
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event
@@ -505,6 +511,8 @@ mod tests {
             reply_to: Some(MessageNumber(1)),
             client_id: Some([1; 16]),
             state,
+            expires_s: 1,
+            expires_unix_ms: Some(1),
         }
     }
 

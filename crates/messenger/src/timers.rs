@@ -29,6 +29,8 @@ pub(crate) enum Timer {
     SyncDeadline(LinkId),
     /// What happens by the minute and the hour.
     Upkeep,
+    /// The end of the message that disappears next.
+    Expiry,
     /// The end of a restored device's search for others of its account.
     Settle,
 }

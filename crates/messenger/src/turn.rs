@@ -183,6 +183,13 @@ pub enum Command {
         /// Whether the person found it to be.
         verified: bool,
     },
+    /// Sets how long messages to a contact are kept for, where a message does not say otherwise.
+    SetExpiry {
+        /// Whom.
+        contact: ContactNumber,
+        /// Seconds after the delivery, 0 for ever.
+        expires_s: u32,
+    },
     /// Decides between two device lists that carry the contact's signature; without effect when there is one.
     TrustList {
         /// Whose.
@@ -211,6 +218,8 @@ pub enum Command {
         reply_to: Option<MessageNumber>,
         /// The caller's own id: a second send under it returns the first message.
         client_id: Option<[u8; 16]>,
+        /// Seconds that both sides keep it for once it was delivered, 0 for ever; that of the conversation if absent.
+        expires_s: Option<u32>,
     },
     /// The present state of a message that is not yet final, and what happened to it.
     Trace(MessageNumber),
@@ -280,6 +289,12 @@ pub enum CommandError {
     /// The text is empty.
     #[error("the text is empty")]
     EmptyText,
+    /// A message may not be kept that long before it disappears.
+    #[error("a message disappears after {limit_s} seconds at most")]
+    ExpiryTooLong {
+        /// Longest time, s.
+        limit_s: u32,
+    },
     /// The contact is blocked.
     #[error("the contact is blocked")]
     Blocked,

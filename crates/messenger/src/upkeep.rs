@@ -44,6 +44,7 @@ impl<P: EnvelopePool> Messenger<P> {
             self.resume(id, rng);
         }
         self.wake_inbox(rng);
+        self.wake_for_expiry();
         self.pump_due = true;
         self.begin_device(rng);
         self.on_upkeep(rng);
@@ -72,6 +73,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.drop_closed_stamps();
         self.check_returns(self.upkeep_epoch != Some(self.epoch()), rng);
         self.outbox_upkeep();
+        self.wake_for_expiry();
         self.check_bundle_post();
         let epoch = self.epoch();
         if self.upkeep_epoch != Some(epoch) {
@@ -109,6 +111,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.expire_invites();
         self.expire_sessions();
         self.expire_seen();
+        self.judge_expiries();
     }
 
     /// `jumped`: the hour before was not the last one seen.

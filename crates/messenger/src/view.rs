@@ -93,6 +93,10 @@ pub struct MessageView {
     pub client_id: Option<[u8; 16]>,
     /// State of an own message; of a received one, `Delivered`.
     pub state: DeliveryState,
+    /// Seconds that it is kept for once it was delivered; 0 is for ever.
+    pub expires_s: u32,
+    /// When it disappears, ms since 1970; absent before its time runs.
+    pub expires_unix_ms: Option<u64>,
 }
 
 /// State of a contact.
@@ -131,6 +135,8 @@ pub struct ContactView {
     pub mark_lost: bool,
     /// When they last changed their devices, ms since 1970; the account is the same.
     pub devices_changed_unix_ms: Option<u64>,
+    /// Seconds that messages to them are kept for after their delivery, unless one says otherwise; 0 is for ever.
+    pub expires_s: u32,
 }
 
 /// State of an invite made here.
@@ -311,6 +317,13 @@ pub enum Event {
         contact: ContactNumber,
         /// The new state.
         state: DeliveryState,
+    },
+    /// A message disappeared: its time was over.
+    MessageDeleted {
+        /// Which.
+        number: MessageNumber,
+        /// Its conversation.
+        contact: ContactNumber,
     },
     /// The core warns: codes `clock`, `disk`, `bundle_expired`, `replaced`, `devices_forked`.
     Warning {

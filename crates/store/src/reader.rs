@@ -129,7 +129,19 @@ impl Reader {
     /// [`VaultError::Damaged`] when it is there but cannot be read.
     pub fn message(&self, number: MessageNumber) -> Result<Option<HistoryRecord>, VaultError> {
         let Some(index) = self.decoded::<MessageIndexRecord>(&message_index_key(number))? else { return Ok(None) };
-        self.decoded(&history_key(index.contact, number))
+        self.message_of(index.contact, number)
+    }
+
+    /// One message, of a conversation.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when it is there but cannot be read.
+    pub fn message_of(
+        &self,
+        contact: ContactNumber,
+        number: MessageNumber,
+    ) -> Result<Option<HistoryRecord>, VaultError> {
+        self.decoded(&history_key(contact, number))
     }
 
     /// The life of a message that is final.

@@ -1,5 +1,7 @@
 //! `starling contacts`: the people one can write to.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use starling_api::people::{ChangeContact, Contact, ContactState, DeviceList, OneContact};
 use starling_api::{Client, Versioned};
@@ -7,7 +9,7 @@ use starling_api::{Client, Versioned};
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::terminal::table;
-use super::{clean, hints, names, times};
+use super::{clean, hints, names, spans, times};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -49,6 +51,14 @@ enum Action {
         #[arg(long)]
         new: bool,
     },
+    /// Have both sides delete what you write to them a while after its delivery.
+    Expires {
+        /// Local name, unique prefix, or id.
+        name: String,
+        /// How long messages are kept, e.g. 1d; 'never' to keep them.
+        #[arg(value_parser = spans::parse_expiry)]
+        span: u32,
+    },
     /// End a block.
     Unblock {
         /// Local name, unique prefix, or id.
@@ -79,6 +89,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             let after =
                 change(&client, &find(name)?, ChangeContact { blocked: Some(false), ..ChangeContact::default() })?;
             let words = format!("{} is not blocked any more.", clean::line(&after.name));
+            changed(context, after, &words)
+        }
+        Some(Action::Expires { name, span }) => {
+            let after =
+                change(&client, &find(name)?, ChangeContact { expires_s: Some(*span), ..ChangeContact::default() })?;
+            let words = format!("What you write to {} {}.", clean::line(&after.name), keeping(&after));
             changed(context, after, &words)
         }
         Some(Action::Trust { name, new }) => trust(context, &client, &find(name)?, *new),
@@ -178,6 +194,7 @@ fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
     if let Some(at) = contact.devices_changed {
         terminal.line(&format!("Devices  changed {}; the number is unchanged", times::clock(at)))?;
     }
+    terminal.line(&format!("Messages what you write {}", keeping(contact)))?;
     terminal.line(&format!("Account  {}", clean::line(&contact.account)))?;
     terminal.line(&format!("Id       {}", contact.id))?;
     if contact.state == ContactState::Forked {
@@ -185,6 +202,16 @@ fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
         terminal.note(&format!("Ask which device is theirs, then: {}", hints::trust(&contact.name)));
     }
     Ok(Exit::Ok)
+}
+
+/// How long messages are kept, in words.
+fn keeping(contact: &Contact) -> String {
+    match contact.expires_s {
+        Some(expires_s) => {
+            format!("disappears {} after its delivery", spans::rough(Duration::from_secs(u64::from(expires_s))))
+        }
+        None => "stays".to_owned(),
+    }
 }
 
 fn verified(contact: &Contact) -> String {

@@ -1,17 +1,18 @@
 //! `starling log [NAME]`: what was said, oldest first.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::Args;
 use starling_api::event::EventBody;
 use starling_api::message::{Message, MessagesQuery, StateName, Writer};
 use starling_api::people::Contact;
-use starling_api::{Client, ConversationId, EventType, MessageId, Time, Versioned};
+use starling_api::{Client, ClientError, Code, ConversationId, EventType, MessageId, Time, Versioned};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::terminal::Paint;
-use super::{clean, follow, names, times};
+use super::{clean, follow, names, spans, times};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -106,8 +107,21 @@ fn show(context: &Context, message: &Message, names: &Names, several: bool) -> R
         }
         (Writer::Me, _) => format!("  ({})", follow::state(&message.state, &name)),
     };
+    let leaves = leaves(message);
     let answered = message.reply_to.map(|id| format!("[answers {id}] ")).unwrap_or_default();
-    terminal.line(&format!("{head}{answered}{text}{}", terminal.paint(Paint::Aside, &state)))
+    terminal.line(&format!("{head}{answered}{text}{}", terminal.paint(Paint::Aside, &format!("{state}{leaves}"))))
+}
+
+/// When the message disappears, in words.
+fn leaves(message: &Message) -> String {
+    match (message.expires, message.expires_s) {
+        (Some(at), _) => format!("  (disappears in {})", spans::rough(times::until(at))),
+        (None, Some(after_s)) => {
+            let after = spans::rough(Duration::from_secs(u64::from(after_s)));
+            format!("  (disappears {after} after its delivery)")
+        }
+        (None, None) => String::new(),
+    }
 }
 
 fn follow_on(
@@ -117,8 +131,13 @@ fn follow_on(
     mut names: Names,
     several: bool,
 ) -> Result<Exit, Failure> {
-    let types =
-        [EventType::MessageReceived, EventType::MessageState, EventType::ContactAdded, EventType::ContactChanged];
+    let types = [
+        EventType::MessageReceived,
+        EventType::MessageState,
+        EventType::MessageDeleted,
+        EventType::ContactAdded,
+        EventType::ContactChanged,
+    ];
     let mut newest_own: Option<MessageId> = None;
     for line in client.events(seq, &types, None)? {
         match line?.event.body {
@@ -132,7 +151,15 @@ fn follow_on(
                     && names.contains_key(&data.conversation) =>
             {
                 newest_own = Some(data.id);
-                show(context, &client.message(data.id)?, &names, several)?;
+                match client.message(data.id) {
+                    Ok(message) => show(context, &message, &names, several)?,
+                    // It has disappeared since.
+                    Err(ClientError::Api(error)) if error.code == Code::NoSuchMessage => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            EventBody::MessageDeleted(data) if names.contains_key(&data.conversation) => {
+                context.terminal.note(&format!("{} has disappeared.", data.id));
             }
             EventBody::ContactAdded(contact) if several => {
                 names.insert(contact.conversation, contact.name);

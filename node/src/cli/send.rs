@@ -10,7 +10,7 @@ use starling_api::{ClientError, Code, MessageId, Versioned};
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::follow::{self, Goal, Line};
-use super::{hints, names};
+use super::{hints, names, spans};
 
 /// Bytes of the longest text of the protocol; what fits today, the node says.
 const TEXT_BYTES_MAX: usize = 64_000;
@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// Id of the message that this answers.
     #[arg(long, value_name = "MESSAGE")]
     reply_to: Option<MessageId>,
+    /// How long both sides keep it once it was delivered, e.g. 1d; 'never' [default: that of the conversation].
+    #[arg(long, value_name = "SPAN", value_parser = spans::parse_expiry)]
+    expires: Option<u32>,
     /// A UUID of your own: sending again under it sends nothing new.
     #[arg(long, value_name = "UUID")]
     client_id: Option<String>,
@@ -47,6 +50,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         client_id: Some(arguments.client_id.clone().unwrap_or_else(new_client_id)),
         text,
         reply_to: arguments.reply_to,
+        expires_s: arguments.expires,
         ..SendMessage::default()
     };
     let mut message = client.send(contact.conversation, &body).map_err(|error| refused(error, &contact.name))?.message;
@@ -101,7 +105,7 @@ fn queued(context: &Context, message: &Message, contact: &str) -> Result<Exit, F
 }
 
 fn too_long(bytes: usize) -> Failure {
-    let size = super::spans::thousands(bytes as u64);
+    let size = spans::thousands(bytes as u64);
     Failure::new(Exit::Usage, "too_large", format!("The text has {size} bytes or more; at most 64,000 fit a message."))
 }
 

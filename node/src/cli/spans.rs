@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use starling_messenger::EXPIRES_S_MAX;
+
 /// Longest that can be typed: a hundred years.
 const SECONDS_MAX: u64 = 100 * 366 * 86_400;
 
@@ -26,6 +28,21 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     match number.checked_mul(seconds_each) {
         Some(seconds) if seconds <= SECONDS_MAX => Ok(Duration::from_secs(seconds)),
         _ => Err(format!("'{text}' is too long")),
+    }
+}
+
+/// Reads how long messages are kept, in seconds: a length of time, or `never`, which is 0.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub(crate) fn parse_expiry(text: &str) -> Result<u32, String> {
+    if text == "never" {
+        return Ok(0);
+    }
+    let seconds = parse(text)?.as_secs();
+    match u32::try_from(seconds) {
+        Ok(seconds @ 1..=EXPIRES_S_MAX) => Ok(seconds),
+        _ => Err("a message disappears after a second at the least and 365 days at the most; or never".to_owned()),
     }
 }
 
@@ -102,6 +119,8 @@ mod tests {
         for text in ["", "30", "s", "-1s", "1.5h", "7 parsecs", "99999999999999999999s"] {
             assert!(parse(text).is_err(), "{text}");
         }
+        assert_eq!(["never", "1s", "365d"].map(parse_expiry), [Ok(0), Ok(1), Ok(31_536_000)]);
+        assert!(["500ms", "0s", "366d", "soon"].map(parse_expiry).iter().all(Result::is_err));
         assert_eq!(parse("99999999w"), Err("'99999999w' is too long".to_owned()));
     }
 

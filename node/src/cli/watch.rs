@@ -106,6 +106,7 @@ fn what(body: &EventBody, names: &mut Names) -> String {
             let of = if held { format!(" of {}", data.state.neighbours) } else { String::new() };
             format!("{} to {name}: {}{of}", data.id, follow::state(&data.state, &name))
         }
+        EventBody::MessageDeleted(data) => format!("{}, with {}", data.id, names.of(data.conversation)),
         EventBody::EventsGap(data) => format!("events before {} are missing", data.oldest),
         EventBody::Unknown { data, .. } => clean::line(&data.to_string()),
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::bridge::Clock;
-use super::event_log::{Happening, LoggedEvent};
+use super::event_log::{Happening, LoggedEvent, without_text};
 use super::release::Release;
 
 /// Turns that may wait for the disk; then the core waits too.
@@ -88,7 +88,7 @@ fn commit(vault: &Vault, batches: Vec<Batch>, release: &Release, newest_event: &
         batch.happenings.into_iter().for_each(&mut log);
         for output in batch.outputs {
             match output {
-                Output::Event(event) => log(Happening::Core(event)),
+                Output::Event(event) => log(Happening::Core(without_text(event))),
                 other => outputs.push(other),
             }
         }

@@ -2,12 +2,12 @@
 //! sequence numbers are given in the commit, so that an event never announces what a crash undoes.
 
 use serde::{Deserialize, Serialize};
-use starling_messenger::view::Event;
+use starling_messenger::view::{Event, MessageBody};
 use starling_wire::codec::{self, CodecError};
 
 use super::handle::{NodeState, Reach};
 
-/// Bytes of one logged event: the largest text, and room.
+/// Bytes of one logged event: the largest text of a contact request, and room.
 const EVENT_BYTES_MAX: u64 = 96 * 1024;
 
 /// What happened.
@@ -26,6 +26,18 @@ pub(crate) enum Happening {
     },
     /// Reach changed.
     Reach(Reach),
+}
+
+/// An event as the log holds it: without the text of a message, which its readers find in the history, so that it is
+/// nowhere any more once it was deleted there.
+pub(crate) fn without_text(event: Event) -> Event {
+    match event {
+        Event::MessageReceived(mut message) => {
+            message.body = MessageBody::Text(String::new());
+            Event::MessageReceived(message)
+        }
+        other => other,
+    }
 }
 
 /// An event as it lies in the vault.

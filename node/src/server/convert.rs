@@ -2,7 +2,8 @@
 
 use data_encoding::HEXLOWER;
 use starling_api::event::{
-    ContactRemovedData, EventBody, MessageStateData, NodePeersData, NodeReachData, NodeStateData, NodeWarningData,
+    ContactRemovedData, EventBody, MessageDeletedData, MessageStateData, NodePeersData, NodeReachData, NodeStateData,
+    NodeWarningData,
 };
 use starling_api::message::{
     Message, MessageState, QueuedReason, SenderClock, StateName, TraceLine, TraceStep, Writer,
@@ -77,6 +78,7 @@ pub(crate) fn contact(view: &view::ContactView) -> Contact {
         verified_at: view.verified_unix_ms.map(Time),
         mark_lost: view.mark_lost,
         devices_changed: view.devices_changed_unix_ms.map(Time),
+        expires_s: seconds(view.expires_s),
     }
 }
 
@@ -158,8 +160,14 @@ pub(crate) fn message(view: &view::MessageView) -> Message {
         state: message_state(&view.state),
         reply_to: view.reply_to.map(|number| MessageId::new(number.0)),
         attachments: Vec::new(),
-        expires: None,
+        expires: view.expires_unix_ms.map(Time),
+        expires_s: seconds(view.expires_s),
     }
+}
+
+/// How long something is kept; nothing for ever.
+fn seconds(expires_s: u32) -> Option<u32> {
+    (expires_s > 0).then_some(expires_s)
 }
 
 pub(crate) fn trace_line(line: &view::TraceLine) -> TraceLine {
@@ -232,6 +240,10 @@ fn core_event(event: &view::Event, now_reach: node::Reach) -> EventBody {
             conversation: contact_id(*contact).conversation(),
             state: message_state(state),
         }),
+        view::Event::MessageDeleted { number, contact } => EventBody::MessageDeleted(MessageDeletedData {
+            id: MessageId::new(number.0),
+            conversation: contact_id(*contact).conversation(),
+        }),
         view::Event::Warning { code, active } => {
             EventBody::NodeWarning(NodeWarningData { code: code.clone(), active: *active })
         }
@@ -292,6 +304,8 @@ mod tests {
             reply_to: Some(MessageNumber(1)),
             client_id: Some([0xAB; 16]),
             state: state(view::DeliveryStage::Held),
+            expires_s: 0,
+            expires_unix_ms: None,
         }
     }
 

@@ -117,6 +117,12 @@ pub(crate) fn command(error: &CommandError) -> ApiError {
                 .detail("bytes", *bytes)
                 .detail("limit_bytes", *limit_bytes)
         }
+        CommandError::ExpiryTooLong { limit_s } => {
+            let days = limit_s / 86_400;
+            ApiError::new(Code::BadRequest, format!("A message disappears after {days} days at the most."))
+                .field("expires_s")
+                .detail("limit_s", *limit_s)
+        }
         CommandError::EmptyText => ApiError::new(Code::BadRequest, "The text is empty.").field("text"),
         CommandError::Blocked => ApiError::new(Code::ContactBlocked, "You blocked this contact."),
         CommandError::DiskFull { free_bytes } => disk_full(*free_bytes),

@@ -2,13 +2,13 @@
 
 use starling_api::{ApiError, Code};
 use starling_messenger::turn::{CommandError, ContactNumber, MessageNumber};
-use starling_messenger::view::{MessageView, TraceLine};
+use starling_messenger::view::{Event, MessageView, TraceLine};
 use starling_store::reader::{Reader, StoredEvent};
 use starling_store::vault::VaultError;
 
 use super::app::App;
 use super::fault;
-use crate::core::event_log::LoggedEvent;
+use crate::core::event_log::{Happening, LoggedEvent};
 
 /// Runs `read` on a thread that may block.
 async fn on_disk<T: Send + 'static>(
@@ -78,12 +78,22 @@ fn read_events(reader: &Reader, after: u64, limit: usize) -> Result<EventBatch, 
     let page = reader.events_since(after, limit).map_err(|error| failed(&error))?;
     let first = page.events.first().map(|stored| stored.seq);
     let read_to = page.events.last().map(|stored| stored.seq);
-    let decode = |stored: StoredEvent| match LoggedEvent::decode(&stored.event.bytes) {
-        Ok(event) => Some((stored.seq, event)),
-        Err(error) => {
-            tracing::error!(%error, seq = stored.seq, "an event of the log cannot be read");
-            None
+    let mut events = Vec::new();
+    for StoredEvent { seq, event } in page.events {
+        match LoggedEvent::decode(&event.bytes) {
+            Ok(event) => events.extend(with_text(reader, event)?.map(|event| (seq, event))),
+            Err(error) => tracing::error!(%error, seq, "an event of the log cannot be read"),
         }
+    }
+    Ok(EventBatch { first, newest: page.newest, events, read_to })
+}
+
+/// A message that came, as it is now; nothing when it has disappeared, of which another event tells.
+fn with_text(reader: &Reader, event: LoggedEvent) -> Result<Option<LoggedEvent>, ApiError> {
+    let Happening::Core(Event::MessageReceived(MessageView { contact, number, .. })) = event.happening else {
+        return Ok(Some(event));
     };
-    Ok(EventBatch { first, newest: page.newest, events: page.events.into_iter().filter_map(decode).collect(), read_to })
+    let record = reader.message_of(contact, number).map_err(|error| failed(&error))?;
+    let happening = record.map(|record| Happening::Core(Event::MessageReceived(record.message)));
+    Ok(happening.map(|happening| LoggedEvent { happening, ..event }))
 }

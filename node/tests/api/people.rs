@@ -109,7 +109,11 @@ fn contacts_are_renamed_blocked_and_removed() {
     let zoe = add(link, Some("Zoe")).unwrap();
     assert_ne!(ana.id, zoe.id);
 
-    let change = |name: Option<&str>, blocked| ChangeContact { name: name.map(str::to_owned), blocked, devices: None };
+    let change = |name: Option<&str>, blocked| ChangeContact {
+        name: name.map(str::to_owned),
+        blocked,
+        ..ChangeContact::default()
+    };
     let renamed = client.change_contact(ana.id, &change(Some("Anna"), Some(true))).unwrap();
     assert_eq!((renamed.name.as_str(), renamed.state), ("Anna", ContactState::Blocked));
     let send = starling_api::message::SendMessage { text: "hi".to_owned(), ..Default::default() };

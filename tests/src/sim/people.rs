@@ -211,7 +211,7 @@ impl World {
             Act::Write { to, text, client_id, .. } => {
                 let Some(contact) = self.contact_of(place, *to) else { return self.act_again(place, act) };
                 self.checks.tries(text);
-                Command::Send { contact, text: text.clone(), reply_to: None, client_id: *client_id }
+                Command::Send { contact, text: text.clone(), reply_to: None, client_id: *client_id, expires_s: None }
             }
         };
         let id = RequestId(self.fresh_number());

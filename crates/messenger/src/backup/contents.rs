@@ -15,7 +15,7 @@ use crate::turn::{ContactNumber, InviteNumber, MessageNumber, RequestNumber};
 use crate::view::{DeliveryStage, DeliveryState, InviteState, MessageBody, MessageView};
 
 /// Version of a backup's contents.
-pub const CONTENTS_VERSION: u16 = 2;
+pub const CONTENTS_VERSION: u16 = 3;
 /// Bytes of the largest record in a backup: the largest of the vault, and the room that a name takes beside it.
 pub const BACKUP_RECORD_BYTES_MAX: usize = RECORD_BYTES_MAX as usize + 1_024;
 
@@ -223,6 +223,8 @@ impl Message {
             reply_to: self.reply_to,
             client_id: self.client_id,
             state,
+            expires_s: 0,
+            expires_unix_ms: None,
         };
         HistoryRecord { message, message_id: self.message_id }
     }
@@ -258,6 +260,20 @@ pub(crate) struct Trust {
     pub(crate) sequences_used: u64,
 }
 
+/// Kind 16, since version 3: the text on its way before it disappears after so many seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WaitingExpiry {
+    pub(crate) number: MessageNumber,
+    pub(crate) expires_s: u32,
+}
+
+/// Kind 17, since version 3: how many seconds messages to the contact before it are kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ContactExpiry {
+    pub(crate) contact: ContactNumber,
+    pub(crate) expires_s: u32,
+}
+
 /// Numbers of the kinds. Never reuse one.
 pub(crate) mod kind {
     pub(crate) const HEAD: u16 = 1;
@@ -275,6 +291,8 @@ pub(crate) mod kind {
     pub(crate) const PEERS: u16 = 13;
     pub(crate) const END: u16 = 14;
     pub(crate) const TRUST: u16 = 15;
+    pub(crate) const WAITING_EXPIRY: u16 = 16;
+    pub(crate) const CONTACT_EXPIRY: u16 = 17;
 }
 
 /// One record.
@@ -316,6 +334,8 @@ mod tests {
             reply_to: Some(MessageNumber(9)),
             client_id: None,
             state,
+            expires_s: 0,
+            expires_unix_ms: None,
         };
         Message::new(&view, [10; 16])
     }

@@ -87,7 +87,9 @@ pub struct Import {
     profile: Option<contents::Profile>,
     contacts: Vec<contents::Contact>,
     trust: BTreeMap<ContactNumber, contents::Trust>,
+    expiries: BTreeMap<ContactNumber, u32>,
     waiting: BTreeSet<MessageNumber>,
+    last_waiting: Option<Item>,
     peers: Option<(String, Vec<u8>)>,
 }
 
@@ -149,6 +151,8 @@ impl Import {
                 vec![request(decode(bytes)?)]
             }
             kind::WAITING => self.waiting(decode(bytes)?),
+            kind::WAITING_EXPIRY => self.take_waiting_expiry(decode(bytes)?)?,
+            kind::CONTACT_EXPIRY => self.take_contact_expiry(decode(bytes)?)?,
             kind::SEEN => vec![seen(decode(bytes)?)],
             kind::MESSAGE => self.message(decode(bytes)?),
             kind::PEERS => {
@@ -232,7 +236,30 @@ impl Import {
         item.lines.push(queued);
         let mut writes = history(&record);
         writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], number.0), &item));
+        self.last_waiting = Some(item);
         writes
+    }
+
+    /// It follows its text, which is written again with it.
+    fn take_waiting_expiry(&mut self, expiry: contents::WaitingExpiry) -> Result<Vec<VaultWrite>, ImportError> {
+        let contents::WaitingExpiry { number, expires_s } = expiry;
+        let mut item = self.last_waiting.take().filter(|item| item.number == number.0).ok_or(ImportError::Damaged)?;
+        let message_id = item.message_id;
+        let view = item.view_mut().ok_or(ImportError::Damaged)?;
+        view.expires_s = expires_s;
+        let mut writes = history(&HistoryRecord { message: view.clone(), message_id });
+        writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], number.0), &item));
+        Ok(writes)
+    }
+
+    /// It follows its contact.
+    fn take_contact_expiry(&mut self, expiry: contents::ContactExpiry) -> Result<Vec<VaultWrite>, ImportError> {
+        let contents::ContactExpiry { contact, expires_s } = expiry;
+        let of_last = self.contacts.last().is_some_and(|last| last.number == contact);
+        if !of_last || self.expiries.insert(contact, expires_s).is_some() {
+            return Err(ImportError::Damaged);
+        }
+        Ok(Vec::new())
     }
 
     fn message(&mut self, message: contents::Message) -> Vec<VaultWrite> {
@@ -275,7 +302,8 @@ impl Import {
                 writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], item.number), &item));
                 next_message += 1;
             }
-            let contact = Contact::from_backup(contact, trust.remove(&number), count_from);
+            let mut contact = Contact::from_backup(contact, trust.remove(&number), count_from);
+            contact.expires_s = self.expiries.get(&number).copied().unwrap_or(0);
             writes.push(put(number_key(RecordKind::Contact, number.0), &contact));
         }
         let identity = account.new_device(rng).map_err(|_| ImportError::Damaged)?;

@@ -341,7 +341,13 @@ fn a_full_disk_refuses_sends_and_loses_nothing() {
     net.run(1_000);
     let (bob, ana) = net.friends(0, 1);
     net.step(0, Input::Disk { free_bytes: 20 << 20 });
-    let send = |text: &str| Command::Send { contact: bob, text: text.into(), reply_to: None, client_id: None };
+    let send = |text: &str| Command::Send {
+        contact: bob,
+        text: text.into(),
+        reply_to: None,
+        client_id: None,
+        expires_s: None,
+    };
     assert_eq!(net.command(0, send("x")), Reply::Refused(CommandError::DiskFull { free_bytes: 20 << 20 }));
     let warned = |event: &Event| matches!(event, Event::Warning { code, active: true } if code == "disk");
     assert!(net.nodes[0].events.iter().any(warned));

@@ -4,6 +4,7 @@ mod clock;
 mod conversation;
 mod crash;
 mod delivery;
+mod expiry;
 mod full_pool;
 mod net;
 mod people;

@@ -160,7 +160,7 @@ impl Net {
         let Reply::Export(export) = self.command(node, Command::Export) else { panic!("no export") };
         let Export { mut records, before } = *export;
         let history = self.history(node).into_iter().filter(|record| record.message.number < before);
-        records.extend(history.map(|record| message_record(&record)));
+        records.extend(history.filter_map(|record| message_record(&record)));
         records.push(end_record(records.len() as u64, 0));
         records
     }
@@ -540,7 +540,7 @@ impl Net {
         text: &str,
         client_id: Option<[u8; 16]>,
     ) -> (MessageView, bool) {
-        let command = Command::Send { contact, text: text.to_owned(), reply_to: None, client_id };
+        let command = Command::Send { contact, text: text.to_owned(), reply_to: None, client_id, expires_s: None };
         match self.command(node, command) {
             Reply::Message { message, known } => (*message, known),
             other => panic!("{other:?}"),

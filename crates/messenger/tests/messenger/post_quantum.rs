@@ -54,7 +54,13 @@ fn a_long_conversation_passes_epochs_through_loss_and_crashes() {
         }
         for (node, contact) in [(0, bob), (1, ana)] {
             if !net.is_down(node) {
-                let command = Command::Send { contact, text: format!("{round}"), reply_to: None, client_id: None };
+                let command = Command::Send {
+                    contact,
+                    text: format!("{round}"),
+                    reply_to: None,
+                    client_id: None,
+                    expires_s: None,
+                };
                 net.step(node, Input::Command { id: RequestId((1 << 40) + round as u64), command });
             }
         }

@@ -79,6 +79,8 @@ fn message(number: u64, text: &str) -> HistoryRecord {
         reply_to: None,
         client_id: None,
         state,
+        expires_s: 0,
+        expires_unix_ms: None,
     };
     HistoryRecord { message, message_id: [9; 16] }
 }
@@ -436,6 +438,8 @@ fn a_backup_reads_every_message_up_to_its_moment() {
             reply_to: None,
             client_id: None,
             state,
+            expires_s: 0,
+            expires_unix_ms: None,
         };
         let record = HistoryRecord { message, message_id: [0; 16] };
         VaultWrite::Put { key: history_key(contact, number), value: encode_record(&record) }

@@ -98,9 +98,10 @@ fn write(
     for message in reader.messages(export.before) {
         match message {
             Ok(message) => {
-                let record = message_record(&message);
-                writer.record(record.kind, &record.bytes)?;
-                records += 1;
+                if let Some(record) = message_record(&message) {
+                    writer.record(record.kind, &record.bytes)?;
+                    records += 1;
+                }
             }
             Err(VaultError::Damaged(_)) => unreadable += 1,
             Err(error) => return Err(error.into()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use starling_api::message::{Conversation, Conversations, Messages, MessagesQuery, SendMessage, Trace};
-use starling_api::{MessageId, Time};
+use starling_api::{Code, MessageId, Time};
 use starling_messenger::conversation::arrange;
 use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, Reply};
 use starling_messenger::view::MessageView;
@@ -78,10 +78,6 @@ pub(crate) async fn send(
         })?),
         None => None,
     };
-    // A message that should disappear must not be sent as one that stays.
-    if message.expires_s.is_some() {
-        return Err(fault::bad_field("expires_s", "This version cannot send messages that disappear.").into());
-    }
     if !message.attachments.is_empty() {
         return Err(fault::bad_field("attachments", "This version cannot send files.").into());
     }
@@ -90,10 +86,16 @@ pub(crate) async fn send(
         text: message.text,
         reply_to: message.reply_to.map(|id| MessageNumber(id.0)),
         client_id,
+        expires_s: message.expires_s,
     };
     match app.ask(command).await? {
         // What was asked first counts, whatever this request says under the same id.
-        Reply::Message { message, known: true } => ok(convert::message(&reads::message(&app, message.number).await?)),
+        Reply::Message { message, known: true } => match reads::message(&app, message.number).await {
+            Ok(stored) => ok(convert::message(&stored)),
+            // It has disappeared, and is not sent again for that.
+            Err(error) if error.code == Code::NoSuchMessage => ok(convert::message(&message)),
+            Err(error) => Err(error.into()),
+        },
         Reply::Message { message, known: false } => created(convert::message(&message)),
         _ => Err(fault::internal("send").into()),
     }

@@ -138,6 +138,9 @@ pub(crate) async fn change_contact(
     if let Some(blocked) = change.blocked {
         app.ask(Command::SetBlocked { contact, blocked }).await?;
     }
+    if let Some(expires_s) = change.expires_s {
+        app.ask(Command::SetExpiry { contact, expires_s }).await?;
+    }
     if let Some(list) = change.devices {
         let choice = match list {
             DeviceList::Known => ListChoice::Known,
