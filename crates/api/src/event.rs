@@ -1,4 +1,5 @@
-//! Events: one line of NDJSON each, numbered without holes, kept 10,000 or seven days.
+//! Events: one line of NDJSON each, numbered without holes, kept 10,000 or seven days. That a message came is told as
+//! long as it is there: one that has disappeared since is left out, and its number with it.
 //!
 //! ```text
 //! {"v":1,"seq":1042,"time":"...","type":"message.state","data":{"id":"m_7kq2","conversation":"c_9x","state":{...}}}

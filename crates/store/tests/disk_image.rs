@@ -14,7 +14,8 @@ use starling_store::vault::{VAULT_DIRECTORY, Vault};
 use zeroize::Zeroizing;
 
 const MOUNT_VARIABLE: &str = "STARLING_STORE_DISK_IMAGE";
-const IMAGE_BYTES: u64 = 32 << 20;
+/// With less free room than a message needs, nothing is written anew.
+const IMAGE_BYTES: u64 = 96 << 20;
 const SLOT_BYTES: usize = 4_096;
 const SESSION_KEY: [u8; 32] = *b"\x91session key, 32 bytes, plain\x92\x93\x94";
 const TEXT: &[u8] = b"the text that was deleted";
@@ -53,8 +54,11 @@ fn write_vault(directory: &Path, master: &MasterKey) {
     let (vault, _) = Vault::open(directory, master).unwrap();
     let outbox = VaultKey::ordered(RecordKind::Outbox, Vec::new(), 1);
     let session = VaultKey::named(RecordKind::Session, "Ana");
-    vault.commit(&[put(session.clone(), &SESSION_KEY), put(outbox.clone(), TEXT)], Vec::new()).unwrap();
-    vault.commit(&[VaultWrite::Delete { key: outbox }, VaultWrite::Delete { key: session }], Vec::new()).unwrap();
+    let message = VaultKey::ordered(RecordKind::History, b"Ana".as_slice(), 1);
+    let all = [put(session.clone(), &SESSION_KEY), put(outbox.clone(), TEXT), put(message.clone(), TEXT)];
+    vault.commit(&all, Vec::new()).unwrap();
+    let delete = |key| VaultWrite::Delete { key };
+    vault.commit(&[delete(outbox), delete(session), delete(message)], Vec::new()).unwrap();
     let marker = directory.join("marker");
     fs::write(&marker, MARKER).unwrap();
     File::open(&marker).unwrap().sync_all().unwrap();

@@ -194,7 +194,7 @@ fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
     if let Some(at) = contact.devices_changed {
         terminal.line(&format!("Devices  changed {}; the number is unchanged", times::clock(at)))?;
     }
-    terminal.line(&format!("Messages what you write {}", keeping(contact)))?;
+    terminal.line(&format!("Writing  {}", keeping(contact)))?;
     terminal.line(&format!("Account  {}", clean::line(&contact.account)))?;
     terminal.line(&format!("Id       {}", contact.id))?;
     if contact.state == ContactState::Forked {
@@ -208,7 +208,10 @@ fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
 fn keeping(contact: &Contact) -> String {
     match contact.expires_s {
         Some(expires_s) => {
-            format!("disappears {} after its delivery", spans::rough(Duration::from_secs(u64::from(expires_s))))
+            format!(
+                "disappears {} after its delivery, on both sides",
+                spans::rough(Duration::from_secs(u64::from(expires_s)))
+            )
         }
         None => "stays".to_owned(),
     }

@@ -384,6 +384,7 @@ mod tests {
             verified_unix_ms: Some(1),
             mark_lost: false,
             devices_changed_unix_ms: None,
+            expires_s: 0,
         };
         let invite = view::InviteView {
             number: InviteNumber(1),

@@ -54,7 +54,9 @@ fn every_bad_request_gets_its_code() {
         ("POST /v1/backup", r#"{"passphrase":"short"}"#, 400, "bad_request"),
         ("GET /v1/backup", "", 405, "bad_method"),
         ("POST /v1/conversations/c_1/messages", r#"{"text":"hi","client_id":"7"}"#, 400, "bad_request"),
-        ("POST /v1/conversations/c_1/messages", r#"{"text":"hi","expires_s":60}"#, 400, "bad_request"),
+        ("POST /v1/conversations/c_1/messages", r#"{"text":"hi","expires_s":-1}"#, 400, "bad_request"),
+        ("POST /v1/conversations/c_1/messages", r#"{"text":"hi","expires_s":4294967296}"#, 400, "bad_request"),
+        ("PATCH /v1/contacts/p_1", r#"{"expires_s":"1d"}"#, 400, "bad_request"),
         ("POST /v1/conversations/c_1/messages", r#"{"text":"hi","attachments":["b_1"]}"#, 400, "bad_request"),
         ("POST /v1/conversations/c_1/messages", r#"{"text":"hi","reply_to":"p_1"}"#, 400, "bad_request"),
         // Queries.

@@ -373,7 +373,7 @@ fn a_wiped_computer_holds_nothing_of_ours() {
     assert_eq!(home.run(&["--json", "wipe"]).error(4)["code"], "not_confirmed");
     home.run(&["status"]).ok();
     let said = home.run(&["wipe", "--yes-delete-everything"]).ok();
-    assert!(said.starts_with(&format!("Wiped {}: 1 key overwritten, then ", home.data().display())), "{said}");
+    assert!(said.starts_with(&format!("Wiped {}: 2 keys overwritten, then ", home.data().display())), "{said}");
     assert_eq!(node.end().code, Some(0), "the node was asked to stop");
     assert!(!home.data().exists());
     assert_ne!(fs::read(&key).unwrap()[10..42], before[10..42], "the key is gone from the disk");

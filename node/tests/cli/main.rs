@@ -3,6 +3,7 @@
 mod backup;
 mod copied_back;
 mod daemon;
+mod disappearing;
 mod harness;
 mod hostile_sync;
 mod invites;
