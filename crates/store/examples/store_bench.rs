@@ -28,6 +28,7 @@ fn main() -> Outcome<()> {
     };
     sync_time(directory.path())?;
     vault(directory.path())?;
+    forgetting(directory.path())?;
     passphrase(directory.path())?;
     pool(directory.path())
 }
@@ -89,6 +90,40 @@ fn vault(directory: &Path) -> Outcome<()> {
     let started = Instant::now();
     let (_vault, image) = Vault::open(directory, &master)?;
     println!("vault: open, {} records: {:.1} ms", image.records.len(), started.elapsed().as_secs_f64() * 1e3);
+    Ok(())
+}
+
+/// What the state key's replacement costs with 1,000 sessions and 100,000 messages, and a deletion among them.
+fn forgetting(directory: &Path) -> Outcome<()> {
+    let directory = directory.join("forgetting");
+    std::fs::create_dir(&directory)?;
+    let master = KeyFile::of(&directory).create(&mut rand::rng())?;
+    let (vault, _) = Vault::open(&directory, &master)?;
+    let put = |key, bytes: usize| VaultWrite::Put { key, value: Zeroizing::new(vec![7; bytes]) };
+    let message = |number: u64| VaultKey::ordered(RecordKind::History, *b"Ana", number);
+    for batch in 0..100_u64 {
+        let sessions = (0..10_u64).map(|of| put(VaultKey::named(RecordKind::Session, [batch as u8, of as u8]), 2_500));
+        let messages = (0..1_000).map(|of| put(message(batch * 1_000 + of), 400));
+        vault.commit(&sessions.chain(messages).collect::<Vec<_>>(), Vec::new())?;
+    }
+    let started = Instant::now();
+    for number in 0..200 {
+        vault.commit(&[VaultWrite::Delete { key: message(number * 500) }], Vec::new())?;
+    }
+    println!("vault: deleting one message         {}", per_second(200, started.elapsed()));
+    let (started, mut longest, mut pieces) = (Instant::now(), Duration::ZERO, 0);
+    const LATER_UNIX_MS: u64 = 4_000_000_000_000;
+    while vault.forget_wait(LATER_UNIX_MS).is_zero() {
+        let piece = Instant::now();
+        vault.forget_step(LATER_UNIX_MS)?;
+        longest = longest.max(piece.elapsed());
+        pieces += 1;
+    }
+    println!(
+        "vault: a new state key: {:.0} ms in {pieces} pieces, the longest {:.1} ms",
+        started.elapsed().as_secs_f64() * 1e3,
+        longest.as_secs_f64() * 1e3
+    );
     Ok(())
 }
 
