@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use starling_api::event::{EventsGapData, MessageStateData};
+use starling_api::event::{EventsGapData, MessageDeletedData, MessageStateData};
 use starling_api::message::{
     Message, MessageState, QueuedReason, SendMessage, SenderClock, StateName, Trace, TraceLine, TraceStep, Writer,
 };
@@ -43,13 +43,14 @@ fn contact() -> Contact {
         verified_at: Some(NOON),
         mark_lost: false,
         devices_changed: None,
+        expires_s: Some(86_400),
     }
 }
 
 fn contact_text() -> String {
     let account = "00".repeat(32);
     format!(
-        r#"{{"id":"p_9x","name":"Ana","state":"waiting_for_keys","conversation":"c_9x","account":"{account}","added":"2026-11-23T14:02:11.208Z","last_heard":null,"last_activity":"2026-11-23T14:02:11.208Z","verified_at":"2026-11-23T14:02:11.208Z","mark_lost":false,"devices_changed":null}}"#
+        r#"{{"id":"p_9x","name":"Ana","state":"waiting_for_keys","conversation":"c_9x","account":"{account}","added":"2026-11-23T14:02:11.208Z","last_heard":null,"last_activity":"2026-11-23T14:02:11.208Z","verified_at":"2026-11-23T14:02:11.208Z","mark_lost":false,"devices_changed":null,"expires_s":86400}}"#
     )
 }
 
@@ -81,12 +82,13 @@ fn message() -> Message {
         reply_to: None,
         attachments: Vec::new(),
         expires: None,
+        expires_s: None,
     }
 }
 
 fn message_text() -> String {
     format!(
-        r#""id":"m_7kq2","conversation":"c_9x","client_id":"0190163d-8694-739b-aea5-966c26f8ad91","from":"me","text":"hi","created":"2026-11-23T14:02:11.208Z","received":null,"sender_clock":"ok","state":{HELD_TEXT},"reply_to":null,"attachments":[],"expires":null}}"#
+        r#""id":"m_7kq2","conversation":"c_9x","client_id":"0190163d-8694-739b-aea5-966c26f8ad91","from":"me","text":"hi","created":"2026-11-23T14:02:11.208Z","received":null,"sender_clock":"ok","state":{HELD_TEXT},"reply_to":null,"attachments":[],"expires":null,"expires_s":null}}"#
     )
 }
 
@@ -250,6 +252,9 @@ fn an_event_line() {
     assert_eq!(serde_json::to_string(&event).unwrap(), text);
     assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
     assert!(serde_json::from_str::<Event>(&text.replacen(r#""v":1"#, r#""v":2"#, 1)).is_err());
+    let data = MessageDeletedData { id: "m_7kq2".parse().unwrap(), conversation: ContactId::new(317).conversation() };
+    let text = serde_json::to_string(&Event { body: EventBody::MessageDeleted(data), ..event }).unwrap();
+    assert!(text.ends_with(r#""type":"message.deleted","data":{"id":"m_7kq2","conversation":"c_9x"}}"#), "{text}");
 }
 
 #[test]
