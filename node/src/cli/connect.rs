@@ -41,6 +41,11 @@ impl Context {
         Ok(Self { terminal, data, timeout: global.timeout })
     }
 
+    /// `--timeout`, if it was given: how long a command without an end goes on.
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     /// `--timeout`, or `default`.
     pub(crate) fn timeout_or(&self, default: Duration) -> Duration {
         self.timeout.unwrap_or(default)

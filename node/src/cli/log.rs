@@ -139,8 +139,12 @@ fn follow_on(
         EventType::ContactChanged,
     ];
     let mut newest_own: Option<MessageId> = None;
-    for line in client.events(seq, &types, None)? {
-        match line?.event.body {
+    for line in client.events(seq, &types, context.time_limit())? {
+        let line = match line {
+            Err(ClientError::TimedOut) => return Ok(Exit::Ok),
+            line => line?,
+        };
+        match line.event.body {
             EventBody::MessageReceived(message) if names.contains_key(&message.conversation) => {
                 show(context, &message, &names, several)?;
             }

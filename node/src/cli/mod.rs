@@ -83,7 +83,7 @@ pub(crate) struct Global {
     /// No colours (also: NO_COLOR).
     #[arg(long, global = true)]
     no_color: bool,
-    /// How long to wait [default: 30s; 120s for `send --wait delivered`].
+    /// How long to wait [default: 30s; 120s for `send --wait delivered`; `watch` and `log --follow` go on].
     #[arg(long, global = true, value_name = "TIME", value_parser = spans::parse)]
     timeout: Option<Duration>,
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use starling_api::event::{Event, EventBody};
 use starling_api::message::{StateName, Writer};
-use starling_api::{ContactId, ConversationId, EventType, Time};
+use starling_api::{ClientError, ContactId, ConversationId, EventType, Time};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
@@ -54,8 +54,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     if !terminal.json {
         client.contacts()?.contacts.iter().for_each(|contact| names.note(contact));
     }
-    for line in client.events(arguments.since, &arguments.types, None)? {
-        let line = line?;
+    for line in client.events(arguments.since, &arguments.types, context.time_limit())? {
+        let line = match line {
+            // What was asked for: to watch for so long.
+            Err(ClientError::TimedOut) => return Ok(Exit::Ok),
+            line => line?,
+        };
         if terminal.json {
             terminal.line(&line.text)?;
         } else {

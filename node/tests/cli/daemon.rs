@@ -177,6 +177,8 @@ fn ctrl_c_in_a_command_that_waits_exits_with_130() {
 fn a_command_that_follows_ends_with_the_node() {
     let home = Home::new();
     let node = home.start(&network());
+    let said = home.run(&["watch", "--since", "0", "--timeout", "1s"]).ok();
+    assert!(said.contains("node.state"), "{said}");
     let mut watch = Node::spawn(&mut home.command(&["watch", "--since", "0"]));
     watch.line(|line| line.contains("node.state"));
     assert_eq!(node.stop().code, Some(0));
