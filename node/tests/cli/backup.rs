@@ -9,9 +9,10 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Instant;
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 
-use crate::harness::{DEADLINE, Done, Home, Node, network};
+use crate::harness::{DEADLINE, Done, Home, Node, finish, network};
 
 const PASSPHRASE: &str = "correct horse battery staple\n";
 
@@ -395,4 +396,34 @@ fn a_wipe_without_a_node_spares_what_is_not_ours() {
     assert_eq!(done["foreign"], Value::from(vec!["letter.txt"]));
     assert_eq!(names(&home.data()), ["letter.txt"]);
     assert_eq!(fs::read(home.data().join("letter.txt")).unwrap(), b"mine");
+}
+
+/// A terminal in which somebody types `line`: the side that a program reads.
+fn terminal(line: &str) -> (fs::File, fs::File) {
+    let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&master).unwrap();
+    rustix::pty::unlockpt(&master).unwrap();
+    let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let slave = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).unwrap();
+    let mut master = fs::File::from(master);
+    writeln!(master, "{line}").unwrap();
+    (master, slave.into())
+}
+
+#[test]
+fn in_a_terminal_a_wipe_asks_for_two_words() {
+    let home = Home::new();
+    home.start(&network()).stop();
+    let wipe = |typed: &str| {
+        let (_master, slave) = terminal(typed);
+        finish(home.command(&["wipe"]).stdin(slave).spawn().unwrap(), &["wipe"])
+    };
+    for typed in ["", "yes", "delete", "DELETE EVERYTHING"] {
+        let refused = wipe(typed).fails(4, "Type 'delete everything' to go on");
+        assert!(refused.err.contains("othing was"), "{refused:?}");
+        assert!(home.data().join("vault.key").exists());
+    }
+    assert!(wipe("delete everything").ok().starts_with("Wiped "));
+    assert!(!home.data().exists());
 }
