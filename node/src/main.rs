@@ -5,6 +5,7 @@ mod config;
 mod core;
 mod logging;
 mod memory;
+mod picture;
 mod server;
 
 fn main() -> std::process::ExitCode {

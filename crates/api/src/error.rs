@@ -26,6 +26,8 @@ pub enum Code {
     BadOrigin,
     /// 403: the passphrase does not open the vault, or the next try comes too early.
     WrongPassphrase,
+    /// 403: the page's code was used before, or is too old, or is none.
+    BadCode,
     /// 404: no contact has this id.
     NoSuchContact,
     /// 404: no message has this id.
@@ -34,6 +36,8 @@ pub enum Code {
     NoSuchInvite,
     /// 404: no contact request has this id.
     NoSuchRequest,
+    /// 404: no session has this id.
+    NoSuchSession,
     /// 404: the API has no such path.
     NoSuchPath,
     /// 405: the path knows other methods.
@@ -91,17 +95,19 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::BadRequest,
         Self::InviteDamaged,
         Self::InviteCut,
         Self::NoToken,
         Self::BadOrigin,
         Self::WrongPassphrase,
+        Self::BadCode,
         Self::NoSuchContact,
         Self::NoSuchMessage,
         Self::NoSuchInvite,
         Self::NoSuchRequest,
+        Self::NoSuchSession,
         Self::NoSuchPath,
         Self::BadMethod,
         Self::Locked,
@@ -135,10 +141,13 @@ impl Code {
         match self {
             Self::BadRequest | Self::InviteDamaged | Self::InviteCut => 400,
             Self::NoToken => 401,
-            Self::BadOrigin | Self::WrongPassphrase => 403,
-            Self::NoSuchContact | Self::NoSuchMessage | Self::NoSuchInvite | Self::NoSuchRequest | Self::NoSuchPath => {
-                404
-            }
+            Self::BadOrigin | Self::WrongPassphrase | Self::BadCode => 403,
+            Self::NoSuchContact
+            | Self::NoSuchMessage
+            | Self::NoSuchInvite
+            | Self::NoSuchRequest
+            | Self::NoSuchSession
+            | Self::NoSuchPath => 404,
             Self::BadMethod => 405,
             Self::Locked
             | Self::NotLocked
@@ -175,6 +184,7 @@ impl Code {
             Self::NoToken
             | Self::BadOrigin
             | Self::WrongPassphrase
+            | Self::BadCode
             | Self::Locked
             | Self::NotLocked
             | Self::NoPassphrase
@@ -190,6 +200,7 @@ impl Code {
             | Self::NoSuchMessage
             | Self::NoSuchInvite
             | Self::NoSuchRequest
+            | Self::NoSuchSession
             | Self::OwnInvite
             | Self::InviteUsed
             | Self::InviteExpired

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::id::{ContactId, ConversationId, MessageId};
-use crate::message::{Message, MessageState};
+use crate::message::{ConversationMarks, Message, MessageState};
 use crate::node::{NodeState, Reach};
 use crate::people::{Contact, Invite, Request};
 use crate::time::Time;
@@ -66,6 +66,8 @@ pub enum EventBody {
     MessageState(MessageStateData),
     /// `message.deleted`: its time was over.
     MessageDeleted(MessageDeletedData),
+    /// `conversation.read`: messages were read, or notifications switched.
+    ConversationRead(ConversationMarks),
     /// `events.gap`: events are missing before this line.
     EventsGap(EventsGapData),
     /// A type of a newer version.
@@ -110,13 +112,15 @@ pub enum EventType {
     MessageState,
     /// A message disappeared.
     MessageDeleted,
+    /// `conversation.read`
+    ConversationRead,
     /// Events are missing. Never filtered out.
     EventsGap,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NodeState,
         Self::NodePeers,
         Self::NodeReach,
@@ -132,6 +136,7 @@ impl EventType {
         Self::MessageReceived,
         Self::MessageState,
         Self::MessageDeleted,
+        Self::ConversationRead,
         Self::EventsGap,
     ];
 
@@ -153,6 +158,7 @@ impl EventType {
             Self::MessageReceived => "message.received",
             Self::MessageState => "message.state",
             Self::MessageDeleted => "message.deleted",
+            Self::ConversationRead => "conversation.read",
             Self::EventsGap => "events.gap",
         }
     }
@@ -254,6 +260,7 @@ impl EventBody {
             Self::MessageReceived(_) => EventType::MessageReceived,
             Self::MessageState(_) => EventType::MessageState,
             Self::MessageDeleted(_) => EventType::MessageDeleted,
+            Self::ConversationRead(_) => EventType::ConversationRead,
             Self::EventsGap(_) => EventType::EventsGap,
             Self::Unknown { .. } => return None,
         })
@@ -291,6 +298,7 @@ impl EventBody {
             EventType::MessageReceived => of(Self::MessageReceived, data),
             EventType::MessageState => of(Self::MessageState, data),
             EventType::MessageDeleted => of(Self::MessageDeleted, data),
+            EventType::ConversationRead => of(Self::ConversationRead, data),
             EventType::EventsGap => of(Self::EventsGap, data),
         }
     }
@@ -317,6 +325,7 @@ impl Serialize for Data<'_> {
             EventBody::MessageReceived(data) => data.serialize(serializer),
             EventBody::MessageState(data) => data.serialize(serializer),
             EventBody::MessageDeleted(data) => data.serialize(serializer),
+            EventBody::ConversationRead(data) => data.serialize(serializer),
             EventBody::EventsGap(data) => data.serialize(serializer),
             EventBody::Unknown { data, .. } => data.serialize(serializer),
         }

@@ -29,6 +29,8 @@ pub type MessageId = Id<'m'>;
 pub type InviteId = Id<'i'>;
 /// A contact request, `r_...`.
 pub type RequestId = Id<'r'>;
+/// A session of the page, `s_...`.
+pub type SessionId = Id<'s'>;
 
 impl<const KIND: char> Id<KIND> {
     /// The id of this local number.

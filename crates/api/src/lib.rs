@@ -18,7 +18,9 @@ pub mod id;
 pub mod message;
 pub mod node;
 pub mod people;
+pub mod search;
 pub mod secret;
+pub mod session;
 pub mod time;
 pub mod version;
 
@@ -28,7 +30,7 @@ pub use client::{Client, ClientError};
 pub use error::{ApiError, Code, ExitCode, Retry};
 pub use event::{Event, EventBody, EventType};
 pub use event_stream::{EventLine, EventStream};
-pub use id::{ContactId, ConversationId, InviteId, MessageId, RequestId};
+pub use id::{ContactId, ConversationId, InviteId, MessageId, RequestId, SessionId};
 pub use secret::Passphrase;
 pub use time::Time;
 pub use version::Versioned;

@@ -195,6 +195,43 @@ pub struct Conversation {
     pub contact: Contact,
     /// The newest message.
     pub last_message: Option<Message>,
+    /// Received messages after the last one that was read or answered; at most 100 are counted.
+    #[serde(default)]
+    pub unread: u32,
+    /// The last message that was read, if any was.
+    #[serde(default)]
+    pub read_up_to: Option<MessageId>,
+    /// Its new messages raise no notification.
+    #[serde(default)]
+    pub muted: bool,
+}
+
+/// Body of `PUT /v1/conversations/{id}/read`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkRead {
+    /// The newest message that was read. An older one than before changes nothing.
+    pub up_to: MessageId,
+}
+
+/// Body of `PATCH /v1/conversations/{id}`: what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeConversation {
+    /// Whether new messages raise no notification.
+    #[serde(default)]
+    pub muted: Option<bool>,
+}
+
+/// Answer to `PUT /v1/conversations/{id}/read` and to `PATCH /v1/conversations/{id}`; data of `conversation.read`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationMarks {
+    /// The conversation.
+    pub id: ConversationId,
+    /// The last message that was read.
+    pub read_up_to: Option<MessageId>,
+    /// Whether new messages raise no notification.
+    pub muted: bool,
 }
 
 /// `GET /v1/conversations`, last activity first.

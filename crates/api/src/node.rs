@@ -188,6 +188,9 @@ pub struct Tried {
 pub struct Settings {
     /// The name that friends see.
     pub name: String,
+    /// The person chose to do without a passphrase: nothing reminds them any more.
+    #[serde(default)]
+    pub no_passphrase_accepted: bool,
 }
 
 /// Body of `PATCH /v1/settings`: what is absent stays.
@@ -197,6 +200,9 @@ pub struct ChangeSettings {
     /// The name that friends see, 1 to 64 bytes.
     #[serde(default)]
     pub name: Option<String>,
+    /// To do without a passphrase is a choice, or not one any more.
+    #[serde(default)]
+    pub no_passphrase_accepted: Option<bool>,
 }
 
 /// `GET /v1/id`: the reusable address. Strangers who use it arrive as requests.

@@ -2,7 +2,7 @@
 //! the loop, and any number of threads may read while one commits. A record may be seen in the instant before
 //! its commit is durable; an event may not, because what it announces must not be undone by a crash.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use starling_messenger::record::{
     HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, VaultKey, decode_record, history_key, history_parent,
@@ -57,15 +57,44 @@ impl EventPage {
     }
 }
 
-/// Reads a vault. Cheap to clone; each clone keeps the database open.
+/// Reads a vault. Cheap to clone; the clones keep the database open until one of them closes them all.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    records: Arc<Records>,
+    records: Arc<RwLock<Hold>>,
+}
+
+/// What the clones of a reader share.
+#[derive(Debug)]
+enum Hold {
+    Open(Arc<Records>),
+    Closed(Weak<Records>),
 }
 
 impl Reader {
     pub(crate) fn new(records: Arc<Records>) -> Self {
-        Self { records }
+        Self { records: Arc::new(RwLock::new(Hold::Open(records))) }
+    }
+
+    /// Lets go of the vault: this reader and all its clones read nothing any more. Calls under way end first; see
+    /// [`Self::is_gone`].
+    pub fn close(&self) {
+        let mut hold = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        if let Hold::Open(records) = &*hold {
+            *hold = Hold::Closed(Arc::downgrade(records));
+        }
+    }
+
+    /// Whether the reader was closed and nobody holds the vault any more, so that it may be opened again.
+    pub fn is_gone(&self) -> bool {
+        let hold = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*hold, Hold::Closed(records) if records.strong_count() == 0)
+    }
+
+    fn records(&self) -> Result<Arc<Records>, VaultError> {
+        match &*self.records.read().unwrap_or_else(PoisonError::into_inner) {
+            Hold::Open(records) => Ok(records.clone()),
+            Hold::Closed(_) => Err(VaultError::Closed),
+        }
     }
 
     /// The newest messages of a conversation before the number `before`, at most `limit` and
@@ -79,19 +108,20 @@ impl Reader {
         before: Option<MessageNumber>,
         limit: usize,
     ) -> Result<HistoryPage, VaultError> {
-        let prefix = self.records.parent_prefix(RecordKind::History, &history_parent(contact));
+        let records = self.records()?;
+        let prefix = records.parent_prefix(RecordKind::History, &history_parent(contact));
         let mut page = HistoryPage::default();
         let last = match before {
             None => u64::MAX,
             Some(MessageNumber(0)) => return Ok(page),
             Some(MessageNumber(number)) => number - 1,
         };
-        for key in self.records.keys_between(ordered(prefix, 0), ordered(prefix, last)).rev() {
+        for key in records.keys_between(ordered(prefix, 0), ordered(prefix, last)).rev() {
             if page.messages.len() >= limit.min(PAGE_MAX) {
                 page.more = true;
                 break;
             }
-            match self.records.get(&key?) {
+            match records.get(&key?) {
                 Ok(Some(value)) => match decode_record(&value) {
                     Ok(record) => page.messages.push(record),
                     Err(_) => page.damaged += 1,
@@ -104,23 +134,31 @@ impl Reader {
         Ok(page)
     }
 
-    /// All messages with numbers below `before`: one conversation after another, each in its order. For a backup; what
-    /// is committed meanwhile has larger numbers.
+    /// Hands every message with a number below `before` to `take`: one conversation after another, each in its order.
+    /// What is committed meanwhile has larger numbers. A message that is there but cannot be read is handed on as
+    /// [`VaultError::Damaged`].
     ///
     /// # Errors
-    /// Of an item: [`VaultError::Damaged`] when a message is there but cannot be read; [`VaultError::Database`].
-    pub fn messages(&self, before: MessageNumber) -> impl Iterator<Item = Result<HistoryRecord, VaultError>> {
-        self.records.keys_of_kind(RecordKind::History).filter_map(move |key| {
-            let key = match key {
-                Ok(key) if order_of(&key) < before.0 => key,
-                Ok(_) => return None,
-                Err(error) => return Some(Err(error)),
-            };
-            let value = self.records.get(&key).transpose()?;
-            let decoded =
-                |value: Zeroizing<Vec<u8>>| decode_record(&value).map_err(|_| VaultError::Damaged("a message"));
-            Some(value.and_then(decoded))
-        })
+    /// That of `take`, which ends it; [`VaultError::Database`], [`VaultError::Closed`].
+    pub fn each_message<E: From<VaultError>>(
+        &self,
+        before: MessageNumber,
+        mut take: impl FnMut(Result<HistoryRecord, VaultError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let records = self.records()?;
+        for key in records.keys_of_kind(RecordKind::History) {
+            let key = key?;
+            if order_of(&key) >= before.0 {
+                continue;
+            }
+            match records.get(&key) {
+                Ok(None) => {}
+                Ok(Some(value)) => take(decode_record(&value).map_err(|_| VaultError::Damaged("a message")))?,
+                Err(error @ VaultError::Damaged(_)) => take(Err(error))?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// One message, by its number.
@@ -159,25 +197,26 @@ impl Reader {
     /// [`VaultError::Database`]; [`VaultError::Damaged`] when an event cannot be read, as leaving it out
     /// would look like a hole.
     pub fn events_since(&self, since: u64, limit: usize) -> Result<EventPage, VaultError> {
-        let newest = self.records.durable_event();
-        let mut page = EventPage { events: Vec::new(), oldest: self.oldest_event(newest)?, newest };
+        let records = self.records()?;
+        let newest = records.durable_event();
+        let mut page = EventPage { events: Vec::new(), oldest: oldest_event(&records, newest)?, newest };
         let first = since.saturating_add(1);
         if newest < first {
             return Ok(page);
         }
-        for key in event_log::event_keys(&self.records, first, newest).take(limit.min(PAGE_MAX)) {
+        for key in event_log::event_keys(&records, first, newest).take(limit.min(PAGE_MAX)) {
             let key = key?;
             // Forgotten between the two reads.
-            let Some(value) = self.records.get(&key)? else { continue };
+            let Some(value) = records.get(&key)? else { continue };
             let event = event_log::decode(&value).ok_or(VaultError::Damaged("an event"))?;
             page.events.push(StoredEvent { seq: order_of(&key), event });
         }
         Ok(page)
     }
 
-    /// Number of the newest event that would survive a power cut; 0 when there is none.
+    /// Number of the newest event that would survive a power cut; 0 when there is none, or the reader is closed.
     pub fn newest_event(&self) -> u64 {
-        self.records.durable_event()
+        self.records().map_or(0, |records| records.durable_event())
     }
 
     /// The bytes of any record.
@@ -185,18 +224,19 @@ impl Reader {
     /// # Errors
     /// [`VaultError::Damaged`] when it is there but fails its check.
     pub fn get(&self, key: &VaultKey) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
-        self.records.get(&self.records.key_of(key))
+        let records = self.records()?;
+        records.get(&records.key_of(key))
     }
 
     fn decoded<T: serde::de::DeserializeOwned>(&self, key: &VaultKey) -> Result<Option<T>, VaultError> {
         let Some(value) = self.get(key)? else { return Ok(None) };
         decode_record(&value).map(Some).map_err(|_| VaultError::Damaged("a record is of another version or damaged"))
     }
+}
 
-    fn oldest_event(&self, newest: u64) -> Result<u64, VaultError> {
-        let first = event_log::event_keys(&self.records, 0, newest).next();
-        Ok(first.transpose()?.map_or(0, |key| order_of(&key)))
-    }
+fn oldest_event(records: &Records, newest: u64) -> Result<u64, VaultError> {
+    let first = event_log::event_keys(records, 0, newest).next();
+    Ok(first.transpose()?.map_or(0, |key| order_of(&key)))
 }
 
 fn ordered(prefix: [u8; PARENT_BYTES], order: u64) -> RecordKey {

@@ -90,6 +90,9 @@ pub enum VaultError {
     /// An earlier commit failed: memory is ahead of the disk, and the process has to end.
     #[error("an earlier commit failed")]
     Failed,
+    /// The reader was closed: the vault is to be let go of.
+    #[error("the vault is closed")]
+    Closed,
     /// The database failed.
     #[error("the vault's database failed: {0}")]
     Database(#[from] sled::Error),
@@ -185,7 +188,8 @@ impl Vault {
         self.health
     }
 
-    /// A reader of this vault, for another thread. The database stays open as long as one lives.
+    /// A reader of this vault, for another thread. The database stays open until it is closed or its last
+    /// clone is gone.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.records))
     }

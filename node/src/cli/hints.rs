@@ -15,6 +15,8 @@ pub(crate) const PEERS_ADD: &str = "starling peers add <address>";
 pub(crate) const PASSPHRASE: &str = "starling passphrase";
 /// Opens a locked node.
 pub(crate) const UNLOCK: &str = "starling unlock";
+/// The page, later.
+pub(crate) const OPEN: &str = "starling open";
 /// Who can be written to.
 pub(crate) const CONTACTS: &str = "starling contacts";
 /// Who asks to be.
@@ -29,7 +31,7 @@ pub(crate) const PRINT_CONFIG: &str = "starling up --print-config";
 /// All of the above, for the test.
 #[cfg(test)]
 pub(crate) const ALL: &[&str] =
-    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, CONTACTS, REQUESTS, UP, WIPE, PRINT_CONFIG];
+    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, OPEN, CONTACTS, REQUESTS, UP, WIPE, PRINT_CONFIG];
 
 /// The life of a message.
 pub(crate) fn trace(message: &str) -> String {

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
     if let Some(name) = &arguments.name {
-        client.change_settings(&ChangeSettings { name: Some(name.clone()) })?;
+        client.change_settings(&ChangeSettings { name: Some(name.clone()), ..ChangeSettings::default() })?;
     }
     let identity = client.id()?;
     let terminal = &context.terminal;

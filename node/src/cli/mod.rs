@@ -17,8 +17,10 @@ mod hints;
 mod id;
 mod interrupt;
 mod invite;
+mod lock;
 mod log;
 mod names;
+mod open;
 mod passphrase;
 mod peers;
 mod qr;
@@ -94,6 +96,8 @@ enum Command {
     Up(up::Flags),
     /// State, peers, reach, outbox, warnings.
     Status(status::Arguments),
+    /// Open the page in a browser, by a link that is good once.
+    Open(open::Arguments),
     /// Your address, device and peer id; set your own name.
     Id(id::Arguments),
     /// Make an invite for one person; list and withdraw invites.
@@ -120,6 +124,8 @@ enum Command {
     Passphrase(passphrase::Arguments),
     /// Open a node that waits for its passphrase.
     Unlock(unlock::Arguments),
+    /// Close the vault until its passphrase is given again.
+    Lock(lock::Arguments),
     /// Account, contacts and history in one sealed file.
     Backup(backup::Arguments),
     /// Stop the node.
@@ -161,6 +167,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
     interrupt::exit_on_ctrl_c();
     match command {
         Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Open(arguments) => open::run(&context, &arguments),
         Command::Id(arguments) => id::run(&context, &arguments),
         Command::Invite(arguments) => invite::run(&context, &arguments),
         Command::Add(arguments) => add::run(&context, &arguments),
@@ -174,6 +181,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Peers(arguments) => peers::run(&context, &arguments),
         Command::Passphrase(arguments) => passphrase::run(&context, &arguments),
         Command::Unlock(arguments) => unlock::run(&context, &arguments),
+        Command::Lock(arguments) => lock::run(&context, &arguments),
         Command::Backup(arguments) => backup::run(&context, &arguments),
         Command::Wipe(arguments) => wipe::run(&context, &arguments),
         Command::Stop(arguments) => stop::run(&context, &arguments),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use starling_api::node::{ChangePassphrase, Protected};
-use starling_api::{Passphrase, Versioned};
+use starling_api::node::{ChangePassphrase, ChangeSettings, Protected};
+use starling_api::{Client, Passphrase, Versioned};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
@@ -21,10 +21,16 @@ pub(crate) struct Arguments {
     /// Remove the passphrase: whoever has this disk can then read your messages.
     #[arg(long)]
     remove: bool,
+    /// Do without: nothing reminds you any more.
+    #[arg(long, conflicts_with_all = ["remove", "passphrase_file", "present_passphrase_file"])]
+    none: bool,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
+    if arguments.none {
+        return do_without(context, &client);
+    }
     let is_set = client.status()?.protected == Protected::Passphrase;
     let present_file = if arguments.remove { &arguments.passphrase_file } else { &arguments.present_passphrase_file };
     let old = match is_set {
@@ -42,6 +48,21 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     } else {
         terminal.line("Protected. From the next start on, the passphrase is asked for.")?;
         terminal.note("Nobody can reset it: if you forget it, your messages are lost.");
+    }
+    Ok(Exit::Ok)
+}
+
+/// To do without is a choice, once it was made.
+fn do_without(context: &Context, client: &Client) -> Result<Exit, Failure> {
+    if client.status()?.protected == Protected::Passphrase {
+        let message = "A passphrase is set.";
+        return Err(Failure::new(Exit::Refused, "conflict", message.to_owned()).hint("starling passphrase --remove"));
+    }
+    client.change_settings(&ChangeSettings { no_passphrase_accepted: Some(true), ..ChangeSettings::default() })?;
+    if context.terminal.json {
+        context.terminal.object(&Versioned::new(serde_json::json!({ "protected": Protected::Keyfile })))?;
+    } else {
+        context.terminal.line("No passphrase. Whoever has this disk can read your messages.")?;
     }
     Ok(Exit::Ok)
 }

@@ -111,6 +111,11 @@ fn what(body: &EventBody, names: &mut Names) -> String {
             format!("{} to {name}: {}{of}", data.id, follow::state(&data.state, &name))
         }
         EventBody::MessageDeleted(data) => format!("{}, with {}", data.id, names.of(data.conversation)),
+        EventBody::ConversationRead(marks) => {
+            let muted = if marks.muted { ", muted" } else { "" };
+            let read = marks.read_up_to.map(|id| format!(", read up to {id}")).unwrap_or_default();
+            format!("{}{read}{muted}", names.of(marks.id))
+        }
         EventBody::EventsGap(data) => format!("events before {} are missing", data.oldest),
         EventBody::Unknown { data, .. } => clean::line(&data.to_string()),
     }

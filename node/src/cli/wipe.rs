@@ -13,7 +13,7 @@ use starling_store::wipe::{Wiped, is_anything_there, wipe};
 use super::connect::{Context, disk_failure, starts_file};
 use super::failure::{Exit, Failure};
 use super::{clean, counted, hints, spans, up};
-use crate::{config, logging};
+use crate::{config, logging, server};
 
 /// What has to be typed.
 const WORDS: &str = "delete everything";
@@ -29,6 +29,8 @@ const FILES: &[&str] = &[
     logging::OLD_FILE_NAME,
     up::PEER_PORT_FILE,
     config::FILE_NAME,
+    server::sessions::FILE_NAME,
+    server::sessions::NEW_FILE_NAME,
 ];
 const MEGABYTE: u64 = 1024 * 1024;
 

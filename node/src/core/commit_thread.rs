@@ -13,7 +13,7 @@ use std::time::Duration;
 use starling_messenger::record::VaultWrite;
 use starling_messenger::turn::Output;
 use starling_store::vault::{EventBytes, Vault, VaultError};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::bridge::Clock;
@@ -32,6 +32,8 @@ pub(crate) struct Batch {
     /// Announcements of the daemon itself.
     pub(crate) happenings: Vec<Happening>,
     pub(crate) outputs: Vec<Output>,
+    /// Told when it is on the disk.
+    pub(crate) done: Option<oneshot::Sender<()>>,
 }
 
 /// Starts the thread; it ends when every sender is gone, after the last commit.
@@ -76,8 +78,10 @@ fn commit(vault: &Vault, batches: Vec<Batch>, release: &Release, newest_event: &
     let mut writes = Vec::new();
     let mut events = Vec::new();
     let mut outputs = Vec::new();
+    let mut waiting = Vec::new();
     for batch in batches {
         writes.extend(batch.writes);
+        waiting.extend(batch.done);
         let mut log = |happening| {
             let event = LoggedEvent { at_unix_ms: batch.at_unix_ms, happening };
             match event.encode() {
@@ -102,6 +106,10 @@ fn commit(vault: &Vault, batches: Vec<Batch>, release: &Release, newest_event: &
         Err(error) => abort(&error),
     }
     release.all(outputs);
+    // Who does not wait any more is not told.
+    for done in waiting {
+        let _ = done.send(());
+    }
 }
 
 fn abort(error: &VaultError) -> ! {

@@ -145,6 +145,7 @@ impl Core {
             writes: turn.writes,
             happenings: Vec::new(),
             outputs: turn.outputs,
+            done: None,
         };
         if self.commits.send(batch).is_err() {
             tracing::error!("the commit thread is gone");

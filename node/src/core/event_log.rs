@@ -2,10 +2,12 @@
 //! sequence numbers are given in the commit, so that an event never announces what a crash undoes.
 
 use serde::{Deserialize, Serialize};
+use starling_messenger::turn::ContactNumber;
 use starling_messenger::view::{Event, MessageBody};
 use starling_wire::codec::{self, CodecError};
 
 use super::handle::{NodeState, Reach};
+use super::preferences::Mark;
 
 /// Bytes of one logged event: the largest text of a contact request, and room.
 const EVENT_BYTES_MAX: u64 = 96 * 1024;
@@ -26,6 +28,13 @@ pub(crate) enum Happening {
     },
     /// Reach changed.
     Reach(Reach),
+    /// Messages were read, or notifications switched.
+    Marked {
+        /// The conversation's contact.
+        contact: ContactNumber,
+        /// What is remembered of it now.
+        mark: Mark,
+    },
 }
 
 /// An event as the log holds it: without the text of a message, which its readers find in the history, so that it is

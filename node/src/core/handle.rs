@@ -7,6 +7,9 @@ use starling_messenger::turn::{Command, Reply};
 use starling_store::reader::Reader;
 use starling_wire::invite::InvitePeer;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::preferences::{Preference, Preferences};
 
 /// State of the daemon as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -175,6 +178,10 @@ pub(crate) enum Control {
     AddPeer(String, oneshot::Sender<Result<(), String>>),
     /// Nodes named in an invite or address that was just used.
     AddSeeds(Vec<InvitePeer>),
+    /// Changes a preference; dropped when it could not be kept.
+    Prefer(Preference, oneshot::Sender<()>),
+    /// Closes the vault until its passphrase is given again.
+    Lock(oneshot::Sender<Result<(), PassphraseError>>),
     /// Stops the node.
     Stop,
 }
@@ -190,6 +197,9 @@ pub(crate) struct Asked {
 pub(crate) struct Open {
     pub(crate) commands: mpsc::Sender<Asked>,
     pub(crate) reader: Reader,
+    pub(crate) preferences: watch::Receiver<Preferences>,
+    /// Cancelled when the vault is to be closed.
+    pub(crate) closing: CancellationToken,
 }
 
 pub(crate) struct Shared {
@@ -251,6 +261,27 @@ impl Node {
     /// Reads beside the core: history, conversations, events.
     pub(crate) fn reader(&self) -> Result<Reader, Unavailable> {
         Ok(self.open()?.reader)
+    }
+
+    /// Cancelled when the vault is to be closed: long reads end then.
+    pub(crate) fn closing(&self) -> Result<CancellationToken, Unavailable> {
+        Ok(self.open()?.closing)
+    }
+
+    /// What was read and muted, and what was chosen.
+    pub(crate) fn preferences(&self) -> Result<Preferences, Unavailable> {
+        Ok(self.open()?.preferences.borrow().clone())
+    }
+
+    /// Changes a preference, and returns when the change is on the disk.
+    pub(crate) async fn prefer(&self, change: Preference) -> Result<(), Unavailable> {
+        self.open()?;
+        self.control(|answer| Control::Prefer(change, answer)).await.map_err(|_| Unavailable::Busy)
+    }
+
+    /// Closes the vault: the network goes off, and what is in the vault cannot be read before it is unlocked.
+    pub(crate) async fn lock(&self) -> Result<(), PassphraseError> {
+        self.control(Control::Lock).await?
     }
 
     /// Asks the core and waits for its answer, which comes after its commit.

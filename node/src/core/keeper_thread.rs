@@ -1,9 +1,11 @@
 //! The keeper thread: writes the pool's closed hours to their final files, beside the core.
 //!
-//! It is not waited for at the end: what it does is safe against its end at any point, and done again.
+//! It is not waited for at the node's end: what it does is safe against its end at any point, and done again. Before
+//! the pool is opened again in this process, it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use starling_store::pool_files::PoolKeeper;
@@ -15,8 +17,8 @@ use super::bridge::Clock;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts the thread; it ends soon after `stopping` is set.
-pub(crate) fn start(keeper: PoolKeeper, stopping: Arc<AtomicBool>) -> std::io::Result<()> {
-    std::thread::Builder::new().name("keeper".to_owned()).spawn(move || run(&keeper, &stopping)).map(drop)
+pub(crate) fn start(keeper: PoolKeeper, stopping: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("keeper".to_owned()).spawn(move || run(&keeper, &stopping))
 }
 
 fn run(keeper: &PoolKeeper, stopping: &AtomicBool) {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use starling_store::disk::{Ballast, OWN_FREE_BYTES_MIN, STRANGERS_FREE_BYTES_MIN};
 use starling_store::lock::DirectoryLock;
+use starling_store::reader::Reader;
 use starling_store::seal_at_rest::{KeyError, KeyFile, KeyProtection, MasterKey, PassphraseCost};
 use starling_wire::network::{NetworkParameters, Scope};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -27,6 +28,9 @@ const ALONE_AFTER: Duration = Duration::from_secs(30);
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// How long the end waits for what the network still has to say.
 const LAST_WORD_MAX: Duration = Duration::from_secs(2);
+/// How long reads under way may take when the vault is locked, and between two looks at them.
+const LET_GO_MAX: Duration = Duration::from_secs(10);
+const LET_GO_LOOK: Duration = Duration::from_millis(5);
 /// Requests to the lifecycle task that may wait.
 const CONTROL_MAX: usize = 64;
 /// Waits after wrong passphrases, seconds: 0, 1, 2, 4, ... and never more than this.
@@ -86,6 +90,13 @@ pub(crate) fn start(settings: Settings) -> anyhow::Result<(Node, JoinHandle<anyh
     Ok((node, tokio::spawn(lifecycle.run())))
 }
 
+/// Why the opened node ended.
+enum Ended {
+    Stopped,
+    /// Who asked waits until the vault is closed.
+    Locked(oneshot::Sender<Result<(), PassphraseError>>),
+}
+
 struct Lifecycle {
     settings: Settings,
     keys: KeyFile,
@@ -99,19 +110,34 @@ struct Lifecycle {
 
 impl Lifecycle {
     async fn run(mut self) -> anyhow::Result<Stopped> {
-        let key = match self.keys.open_keyfile() {
-            Ok(key) => key,
-            Err(KeyError::NeedsPassphrase) => match self.wait_for_passphrase().await {
-                Some(key) => key,
-                None => return Ok(Stopped { undelivered: 0 }),
-            },
-            Err(error) => return Err(error.into()),
-        };
-        self.shared.state.send_replace(NodeState::Starting);
-        let (opened, notices) = Opened::open(&self.settings, &key, &self.shared).await?;
-        self.master = Some(key);
-        *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.handle());
-        self.serve(opened, notices).await
+        loop {
+            let key = match self.keys.open_keyfile() {
+                Ok(key) => key,
+                Err(KeyError::NeedsPassphrase) => match self.wait_for_passphrase().await {
+                    Some(key) => key,
+                    None => return Ok(Stopped { undelivered: 0 }),
+                },
+                Err(error) => return Err(error.into()),
+            };
+            self.shared.state.send_replace(NodeState::Starting);
+            let (opened, notices) = Opened::open(&self.settings, &key, &self.shared).await?;
+            self.master = Some(key);
+            *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.handle());
+            let (stopped, ended) = self.serve(opened, notices).await?;
+            match ended {
+                Ended::Stopped => {
+                    // Only now may another process use the directory.
+                    drop(self.settings.lock);
+                    return Ok(stopped);
+                }
+                Ended::Locked(answer) => {
+                    self.master = None;
+                    self.shared.network.send_replace(None);
+                    self.shared.state.send_replace(NodeState::Locked);
+                    let _ = answer.send(Ok(()));
+                }
+            }
+        }
     }
 
     /// Answers what can be answered while locked; `None` when the node is to stop.
@@ -137,7 +163,10 @@ impl Lifecycle {
                     let _ = answer.send(Err("the node is locked".to_owned()));
                 }
                 // Dropping the answers tells the askers.
-                Control::Peers(_) | Control::InvitePeers(_) | Control::AddSeeds(_) => {}
+                Control::Peers(_) | Control::InvitePeers(_) | Control::AddSeeds(_) | Control::Prefer(..) => {}
+                Control::Lock(answer) => {
+                    let _ = answer.send(Ok(()));
+                }
                 Control::Stop => {
                     self.shared.state.send_replace(NodeState::Stopping);
                     return None;
@@ -179,8 +208,12 @@ impl Lifecycle {
         }
     }
 
-    /// Runs the opened node until it is told to stop.
-    async fn serve(mut self, opened: Opened, mut notices: mpsc::Receiver<Notice>) -> anyhow::Result<Stopped> {
+    /// Runs the opened node until it is told to stop or to lock itself.
+    async fn serve(
+        &mut self,
+        opened: Opened,
+        mut notices: mpsc::Receiver<Notice>,
+    ) -> anyhow::Result<(Stopped, Ended)> {
         let mut view = self.first_view(&opened);
         self.set_state(&opened, NodeState::Joining);
         self.shared.network.send_replace(Some(view.clone()));
@@ -188,10 +221,13 @@ impl Lifecycle {
         tokio::pin!(alone_at);
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        let ended = loop {
             tokio::select! {
                 request = self.requests.recv() => match request {
-                    Some(Control::Stop) | None => break,
+                    Some(Control::Stop) | None => break Ended::Stopped,
+                    Some(Control::Lock(answer)) if self.protection() == Protection::Passphrase => {
+                        break Ended::Locked(answer);
+                    }
                     Some(request) => self.answer(&opened, request, &mut view).await,
                 },
                 Some(notice) = notices.recv() => {
@@ -206,9 +242,13 @@ impl Lifecycle {
                 }
                 _ = housekeeping.tick() => self.housekeeping(&opened),
             }
+        };
+        match ended {
+            Ended::Stopped => self.set_state(&opened, NodeState::Stopping),
+            Ended::Locked(_) => self.set_state(&opened, NodeState::Locked),
         }
-        self.set_state(&opened, NodeState::Stopping);
         *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        opened.closing.cancel();
         opened.shut_network().await;
         // The network's last word is whom it met; its events end with it.
         while let Ok(Some(notice)) = tokio::time::timeout(LAST_WORD_MAX, notices.recv()).await {
@@ -216,10 +256,24 @@ impl Lifecycle {
                 opened.remember(&peers);
             }
         }
-        let stopped = opened.close().await;
-        // Only now may another process use the directory.
-        drop(self.settings.lock);
-        stopped
+        let reader = opened.reader();
+        let locked = matches!(ended, Ended::Locked(_));
+        let stopped = opened.close(locked).await?;
+        if locked {
+            self.let_go(&reader).await?;
+        }
+        Ok((stopped, ended))
+    }
+
+    /// Takes the vault from everybody who still reads, so that it is closed, and may be opened again.
+    async fn let_go(&self, reader: &Reader) -> anyhow::Result<()> {
+        reader.close();
+        let end = Instant::now() + LET_GO_MAX;
+        while !reader.is_gone() {
+            anyhow::ensure!(Instant::now() < end, "the vault is still being read and could not be closed");
+            tokio::time::sleep(LET_GO_LOOK).await;
+        }
+        Ok(())
     }
 
     fn state(&self) -> NodeState {
@@ -281,6 +335,11 @@ impl Lifecycle {
                 view.tried.invited = view.tried.invited.saturating_add(count(peers.len()));
                 self.shared.network.send_replace(Some(view.clone()));
                 opened.add_seeds(peers).await;
+            }
+            Control::Prefer(change, answer) => opened.prefer(change, answer),
+            // With a passphrase it ends the loop of `serve`; without one there is nothing to be locked by.
+            Control::Lock(answer) => {
+                let _ = answer.send(Err(PassphraseError::NotSet));
             }
             Control::Stop => {}
         }

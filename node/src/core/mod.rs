@@ -21,6 +21,7 @@ pub(crate) mod lanes;
 pub(crate) mod lifecycle;
 pub(crate) mod node_records;
 pub(crate) mod opened;
+pub(crate) mod preferences;
 pub(crate) mod release;
 pub(crate) mod starts;
 pub(crate) mod sync_driver;

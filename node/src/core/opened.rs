@@ -19,7 +19,8 @@ use starling_store::seal_at_rest::MasterKey;
 use starling_store::vault::Vault;
 use starling_wire::envelope::TopicId;
 use starling_wire::invite::InvitePeer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::bridge::{Bridge, Clock, Notice, judge};
@@ -30,6 +31,7 @@ use super::handle::{InvitePeers, Open, PeerView, Shared};
 use super::keeper_thread;
 use super::lanes::{Control, Lanes, NodePool, Stopped, lanes};
 use super::lifecycle::Settings;
+use super::preferences::{Preference, Preferences};
 use super::node_records::{load_or_make_key, peer_cache_key, remember_peers, remembered_peers};
 use super::release::Release;
 use super::starts::Starts;
@@ -54,9 +56,13 @@ pub(crate) struct Opened {
     network: String,
     peer: String,
     stopping: Arc<AtomicBool>,
+    keeper: JoinHandle<()>,
     /// Peers of earlier runs.
     pub(crate) remembered: u32,
     starts: Starts,
+    preferences: watch::Sender<Preferences>,
+    /// Cancelled when the vault is to be closed.
+    pub(crate) closing: CancellationToken,
     /// The data directory was older than what ran here last.
     pub(crate) copied_back: bool,
 }
@@ -64,6 +70,7 @@ pub(crate) struct Opened {
 /// The vault's contents that the network and the messenger start from.
 struct Start {
     starts: Starts,
+    preferences: Preferences,
     copied_back: bool,
     vault: Vault,
     messenger: Messenger<NodePool>,
@@ -112,7 +119,7 @@ impl Opened {
             Bridge { lanes: lanes.clone(), workers: workers.clone(), release: release.clone(), syncs: driver, notices };
         tokio::spawn(bridge.run(events));
         let stopping = Arc::new(AtomicBool::new(false));
-        keeper_thread::start(start.messenger.pool().keeper(), stopping.clone())?;
+        let keeper = keeper_thread::start(start.messenger.pool().keeper(), stopping.clone())?;
         let core = Core {
             messenger: start.messenger,
             clock: start.clock,
@@ -125,6 +132,8 @@ impl Opened {
         threads.push(commit_thread);
         let opened = Self {
             starts: start.starts,
+            preferences: watch::Sender::new(start.preferences),
+            closing: CancellationToken::new(),
             copied_back: start.copied_back,
             peer: net.node().peer_id().to_string(),
             net,
@@ -135,6 +144,7 @@ impl Opened {
             threads,
             network: settings.parameters.name.clone(),
             stopping,
+            keeper,
             remembered,
         };
         Ok((opened, notices_end))
@@ -142,7 +152,17 @@ impl Opened {
 
     /// What askers need.
     pub(crate) fn handle(&self) -> Open {
-        Open { commands: self.lanes.commands.clone(), reader: self.reader.clone() }
+        Open {
+            commands: self.lanes.commands.clone(),
+            reader: self.reader.clone(),
+            preferences: self.preferences.subscribe(),
+            closing: self.closing.clone(),
+        }
+    }
+
+    /// A reader of its vault.
+    pub(crate) fn reader(&self) -> Reader {
+        self.reader.clone()
     }
 
     /// Own libp2p peer id.
@@ -152,18 +172,40 @@ impl Opened {
 
     /// Writes an event of the daemon itself to the log.
     pub(crate) fn log(&self, happening: Happening) {
-        self.batch(Vec::new(), vec![happening]);
+        self.batch(Vec::new(), vec![happening], None);
     }
 
     /// Remembers the peers for the next start.
     pub(crate) fn remember(&self, peers: &[starling_net::CachedPeer]) {
         if let Some(write) = remember_peers(&self.network, peers) {
-            self.batch(vec![write], Vec::new());
+            self.batch(vec![write], Vec::new(), None);
         }
     }
 
-    fn batch(&self, writes: Vec<starling_messenger::record::VaultWrite>, happenings: Vec<Happening>) {
-        let batch = Batch { at_unix_ms: Clock::unix_ms_now(), writes, happenings, outputs: Vec::new() };
+    /// Changes a preference; `done` is told when it is on the disk, and dropped when it cannot be kept.
+    pub(crate) fn prefer(&self, change: Preference, done: oneshot::Sender<()>) {
+        let mut changed = None;
+        let mut happening = None;
+        self.preferences.send_if_modified(|preferences| {
+            let Some(contact) = preferences.apply(change) else { return false };
+            happening = contact.map(|contact| Happening::Marked { contact, mark: preferences.mark(contact) });
+            changed = preferences.write();
+            true
+        });
+        // Written again when nothing changed, so that no answer overtakes the commit of an earlier one.
+        let write = changed.or_else(|| self.preferences.borrow().write());
+        if let Some(write) = write {
+            self.batch(vec![write], happening.into_iter().collect(), Some(done));
+        }
+    }
+
+    fn batch(
+        &self,
+        writes: Vec<starling_messenger::record::VaultWrite>,
+        happenings: Vec<Happening>,
+        done: Option<oneshot::Sender<()>>,
+    ) {
+        let batch = Batch { at_unix_ms: Clock::unix_ms_now(), writes, happenings, outputs: Vec::new(), done };
         // Dropped when the disk is far behind: a count of peers is no loss, and the cache comes again.
         if self.commits.try_send(batch).is_err() {
             tracing::debug!("the commit thread is behind");
@@ -224,8 +266,9 @@ impl Opened {
         self.net.shutdown().await;
     }
 
-    /// Stops the core, commits what is left, ends the threads.
-    pub(crate) async fn close(mut self) -> anyhow::Result<Stopped> {
+    /// Stops the core, commits what is left, ends the threads; with `again`, all of them, as the files are to be opened
+    /// again.
+    pub(crate) async fn close(mut self, again: bool) -> anyhow::Result<Stopped> {
         let (answer, stopped) = oneshot::channel();
         self.lanes.control.send(Control::Stop(answer)).await.ok().context("the core ended early")?;
         let stopped = stopped.await.context("the core ended early")?;
@@ -236,10 +279,14 @@ impl Opened {
             writes: vec![self.starts.end()],
             happenings: Vec::new(),
             outputs: Vec::new(),
+            done: None,
         };
         let counting = self.commits.try_send(counted).is_ok();
-        let Self { commits, threads, starts, .. } = self;
+        let Self { commits, mut threads, starts, keeper, .. } = self;
         drop(commits);
+        if again {
+            threads.push(keeper);
+        }
         tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())))
             .await
             .context("ending the threads")?;
@@ -277,6 +324,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
         vault.commit(&[write], Vec::new()).context("the node's key")?;
     }
     let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
+    let preferences = get(&Preferences::key())?.map(|bytes| Preferences::decode(&bytes)).unwrap_or_default();
     let options = PoolOptions { cap_bytes: settings.disk_limit_bytes, ..PoolOptions::default() };
     let pool = || NodePool::open(&settings.data, &settings.parameters, options).context("the pool");
     // A new one at each start: what was pushed through this node earlier can no longer be opened, and no cell
@@ -305,7 +353,20 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     };
     starts.begin(&vault)?;
     let topic = messenger.topic();
-    Ok(Start { starts, copied_back, vault, messenger, first, network_key, onion_public, peers, topic, rng, clock })
+    Ok(Start {
+        starts,
+        preferences,
+        copied_back,
+        vault,
+        messenger,
+        first,
+        network_key,
+        onion_public,
+        peers,
+        topic,
+        rng,
+        clock,
+    })
 }
 
 fn net_config(settings: &Settings, start: &Start) -> anyhow::Result<NetConfig> {

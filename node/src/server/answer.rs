@@ -143,6 +143,7 @@ fn no_such(kind: char) -> ApiError {
         'm' => (Code::NoSuchMessage, "message"),
         'i' => (Code::NoSuchInvite, "invite"),
         'r' => (Code::NoSuchRequest, "request"),
+        's' => (Code::NoSuchSession, "session"),
         'c' => (Code::NoSuchContact, "conversation"),
         _ => (Code::NoSuchContact, "contact"),
     };

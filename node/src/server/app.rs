@@ -17,8 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Fault;
 use super::auth::Guard;
 use super::routes::backup;
+use super::search::Search;
+use super::sessions::Sessions;
 use super::{Serving, events, fault};
 use crate::core::Node;
+use crate::core::handle::NodeState;
+use crate::core::preferences::Preference;
 
 /// Requests that are worked on at a time: fewer than the core's lane holds, so that the API alone never
 /// fills it.
@@ -27,6 +31,9 @@ const REQUESTS_MAX: usize = 48;
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take then.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Between two looks at whether somebody still searches.
+const SEARCH_LOOK: Duration = Duration::from_secs(60);
 
 /// What every route knows.
 pub(crate) struct App {
@@ -38,13 +45,15 @@ pub(crate) struct App {
     pub(crate) shutdown: CancellationToken,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) backups: Arc<Semaphore>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) search: Search,
     guard: Guard,
     turns: Semaphore,
 }
 
 impl App {
     pub(crate) fn new(serving: Serving, shutdown: CancellationToken) -> Arc<Self> {
-        let Serving { node, network, storage_limit_bytes, url, token } = serving;
+        let Serving { node, network, storage_limit_bytes, sessions, url, token } = serving;
         Arc::new(Self {
             node,
             network,
@@ -54,9 +63,32 @@ impl App {
             shutdown,
             event_streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             backups: Arc::new(Semaphore::new(backup::BACKUPS_MAX)),
+            sessions,
+            search: Search::default(),
             guard: Guard::new(&token),
             turns: Semaphore::new(REQUESTS_MAX),
         })
+    }
+
+    /// By this computer's clock.
+    pub(crate) fn now_unix_ms() -> u64 {
+        u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+    }
+
+    /// Wipes what was searched when the vault is locked, and when nobody has searched for a while. Ends with the server.
+    pub(crate) async fn tend_search(self: Arc<Self>) {
+        let mut states = self.node.watch_state();
+        loop {
+            tokio::select! {
+                changed = states.changed() => match changed {
+                    Ok(()) if *states.borrow_and_update() == NodeState::Locked => self.search.forget(),
+                    Ok(()) => {}
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep(SEARCH_LOOK) => self.search.forget_unused(),
+                () = self.shutdown.cancelled() => return,
+            }
+        }
     }
 
     /// Asks the core; a refusal becomes an error.
@@ -66,6 +98,11 @@ impl App {
             Ok(reply) => Ok(reply),
             Err(error) => Err(fault::unavailable(&error).into()),
         }
+    }
+
+    /// Changes a preference.
+    pub(crate) async fn prefer(&self, change: Preference) -> Result<(), Fault> {
+        self.node.prefer(change).await.map_err(|error| fault::unavailable(&error).into())
     }
 
     /// Whether the vault is open.
@@ -82,14 +119,17 @@ impl App {
 }
 
 /// Lets a request through: who asks is checked first, then it waits for its turn and has a limited time.
-pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if let Err(error) = app.guard.admit(request.method(), request.uri(), request.headers()) {
-        return Fault::from(error).into_response();
+pub(crate) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let session = |token: &[u8]| app.sessions.asker(token, App::now_unix_ms());
+    match app.guard.admit(request.method(), request.uri(), request.headers(), session) {
+        Ok(Some(asker)) => drop(request.extensions_mut().insert(asker)),
+        Ok(None) => {}
+        Err(error) => return Fault::from(error).into_response(),
     }
     // Taken before anything is read: who follows the events from here misses nothing of what was read.
     let seq = (request.method() == Method::GET).then(|| app.newest_event()).flatten();
-    let mut response =
-        if request.uri().path() == events::PATH { next.run(request).await } else { in_turn(&app, request, next).await };
+    let endless = [events::PATH, events::SOCKET_PATH].contains(&request.uri().path());
+    let mut response = if endless { next.run(request).await } else { in_turn(&app, request, next).await };
     if let Some(seq) = seq {
         response.headers_mut().insert(SEQ_HEADER, HeaderValue::from(seq));
     }

@@ -3,7 +3,8 @@
 //! - Host must be a loopback name, with any port (so `ssh -L` works): a web page cannot reach the API by
 //!   pointing its own name at 127.0.0.1.
 //! - Origin, if there is one, must be the API itself: no other site may ask from a browser.
-//! - Every path but one wants the bearer token.
+//! - Every path but the page's files, and those that want something in its place, wants the bearer token: that of
+//!   `api.json`, or of a signed-in browser.
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -11,10 +12,19 @@ use rand::Rng as _;
 use starling_api::api_file::Token;
 use starling_api::{ApiError, Code};
 
+use super::page;
+use super::sessions::Asker;
+
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 32;
-/// The only path that answers without a token.
-const OPEN_PATH: &str = "/v1/health";
+/// Calls that answer without a token: one says only whether the node lives, one wants a one-use code in its place, and
+/// one a ticket.
+const OPEN_CALLS: [(Method, &str); 4] = [
+    (Method::GET, "/v1/health"),
+    (Method::HEAD, "/v1/health"),
+    (Method::POST, "/v1/sessions"),
+    (Method::GET, "/v1/events/ws"),
+];
 
 /// A new token, for one run of the node.
 pub(crate) fn new_token() -> Token {
@@ -34,11 +44,17 @@ impl Guard {
         Self { token: blake3::hash(token.as_bytes()) }
     }
 
-    /// Whether a request with this head may be answered.
+    /// Who asks with this head; nobody in particular where no token is wanted. `session` knows browsers' tokens.
     ///
     /// # Errors
     /// `bad_origin` or `no_token`.
-    pub(crate) fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(crate) fn admit(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        session: impl FnOnce(&[u8]) -> Option<Asker>,
+    ) -> Result<Option<Asker>, ApiError> {
         let host = one(headers, &HOST)?.ok_or_else(|| foreign("The request names no Host."))?;
         if !is_loopback(host) || uri.authority().is_some_and(|named| !named.as_str().eq_ignore_ascii_case(host)) {
             return Err(foreign("Host is not a name of this machine."));
@@ -48,15 +64,25 @@ impl Guard {
         {
             return Err(foreign("Another site asks."));
         }
-        let open = uri.path() == OPEN_PATH && (method == Method::GET || method == Method::HEAD);
-        if open || self.has_token(headers) { Ok(()) } else { Err(no_token()) }
+        match self.asker(headers, session) {
+            Some(asker) => Ok(Some(asker)),
+            None if is_open(method, uri.path()) => Ok(None),
+            None => Err(no_token()),
+        }
     }
 
-    fn has_token(&self, headers: &HeaderMap) -> bool {
+    fn asker(&self, headers: &HeaderMap, session: impl FnOnce(&[u8]) -> Option<Asker>) -> Option<Asker> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (given.next(), given.next()) else { return false };
-        bearer(value).is_some_and(|token| blake3::hash(token) == self.token)
+        let (Some(value), None) = (given.next(), given.next()) else { return None };
+        let token = bearer(value)?;
+        if blake3::hash(token) == self.token { Some(Asker::Program) } else { session(token) }
     }
+}
+
+/// The page's own files, which are the same for everybody, and the calls that want no token.
+fn is_open(method: &Method, path: &str) -> bool {
+    let page = page::is_file(path) && (method == Method::GET || method == Method::HEAD);
+    page || OPEN_CALLS.iter().any(|(known, open)| known == method && *open == path)
 }
 
 /// The token of `Bearer TOKEN`; the scheme in any case. RFC 6750, section 2.1.
@@ -90,13 +116,15 @@ fn foreign(what: &str) -> ApiError {
         .hint("Use http://127.0.0.1 with the port of this node.")
 }
 
-fn no_token() -> ApiError {
+pub(crate) fn no_token() -> ApiError {
     ApiError::new(Code::NoToken, "This is the API of a Starling node. It wants the node's token.")
         .hint("Use the starling command, or send 'Authorization: Bearer TOKEN' with the token of api.json.")
 }
 
 #[cfg(test)]
 mod tests {
+    use starling_api::SessionId;
+
     use super::*;
 
     const HOST_OK: (&str, &str) = ("host", "127.0.0.1:7827");
@@ -108,7 +136,8 @@ mod tests {
             map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let guard = Guard::new(&Token::new("5eed".to_owned()));
-        guard.admit(&Method::GET, &path.parse().unwrap(), &map).map_err(|error| error.code)
+        let browser = |token: &[u8]| (token == b"b0b").then_some(Asker::Browser(SessionId::new(7)));
+        guard.admit(&Method::GET, &path.parse().unwrap(), &map, browser).map(drop).map_err(|error| error.code)
     }
 
     #[test]
@@ -169,27 +198,36 @@ mod tests {
     fn all_but_health_wants_the_token() {
         assert_eq!(ask("/v1/health", &[HOST_OK]), Ok(()));
         assert_eq!(ask("/v1/health?x=1", &[HOST_OK]), Ok(()));
-        for path in ["/", "/v1/status", "/v1/health/", "/v1/health/x", "/nothing"] {
+        for path in ["/", "/page/main.js", "/v1/events/ws?ticket=1"] {
+            assert_eq!(ask(path, &[HOST_OK]), Ok(()), "{path}");
+        }
+        for path in
+            ["/v1/status", "/v1/health/", "/v1/health/x", "/nothing", "/page/../v1/status", "/page", "/v1/sessions"]
+        {
             assert_eq!(ask(path, &[HOST_OK]), Err(Code::NoToken), "{path}");
             assert_eq!(ask(path, &[HOST_OK, TOKEN_OK]), Ok(()), "{path}");
         }
         let guard = Guard::new(&Token::new("5eed".to_owned()));
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost"))]);
-        let posted = guard.admit(&Method::POST, &Uri::from_static("/v1/health"), &headers);
-        assert_eq!(posted.map_err(|error| error.code), Err(Code::NoToken));
+        let posted = |path| guard.admit(&Method::POST, &Uri::from_static(path), &headers, |_| None);
+        for path in ["/v1/health", "/", "/page/main.js", "/v1/events/ws"] {
+            assert_eq!(posted(path).map_err(|error| error.code), Err(Code::NoToken), "{path}");
+        }
+        assert_eq!(posted("/v1/sessions").map_err(|error| error.code), Ok(None));
     }
 
     #[test]
     fn only_the_whole_token_counts() {
         for value in ["bearer 5eed", "BEARER 5eed", "Bearer  5eed "] {
-            assert_eq!(ask("/", &[HOST_OK, ("authorization", value)]), Ok(()), "{value}");
+            assert_eq!(ask("/v1/id", &[HOST_OK, ("authorization", value)]), Ok(()), "{value}");
         }
         for value in
             ["", "5eed", "Bearer", "Bearer ", "Bearer 5ee", "Bearer 5eedd", "Bearer 5EED", "Basic 5eed", "Bearer5eed"]
         {
-            assert_eq!(ask("/", &[HOST_OK, ("authorization", value)]), Err(Code::NoToken), "{value}");
+            assert_eq!(ask("/v1/id", &[HOST_OK, ("authorization", value)]), Err(Code::NoToken), "{value}");
         }
-        assert_eq!(ask("/", &[HOST_OK, TOKEN_OK, TOKEN_OK]), Err(Code::NoToken));
+        assert_eq!(ask("/v1/id", &[HOST_OK, TOKEN_OK, TOKEN_OK]), Err(Code::NoToken));
+        assert_eq!(ask("/v1/id", &[HOST_OK, ("authorization", "Bearer b0b")]), Ok(()));
     }
 
     #[test]

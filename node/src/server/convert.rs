@@ -6,7 +6,7 @@ use starling_api::event::{
     NodeWarningData,
 };
 use starling_api::message::{
-    Message, MessageState, QueuedReason, SenderClock, StateName, TraceLine, TraceStep, Writer,
+    ConversationMarks, Message, MessageState, QueuedReason, SenderClock, StateName, TraceLine, TraceStep, Writer,
 };
 use starling_api::people::{Contact, ContactState, Invite, InviteState, Request};
 use starling_api::{ContactId, Event, InviteId, MessageId, RequestId, Time, node};
@@ -15,6 +15,7 @@ use starling_messenger::view;
 
 use crate::core::event_log::{Happening, LoggedEvent};
 use crate::core::handle;
+use crate::core::preferences::Mark;
 
 /// A message that came so long before it was written has a wrong clock behind it, ms.
 const CLOCK_SLACK_MS: u64 = 120_000;
@@ -217,9 +218,19 @@ pub(crate) fn event(seq: u64, logged: &LoggedEvent, now_reach: node::Reach) -> E
         Happening::Peers { connected, in_shard } => {
             EventBody::NodePeers(NodePeersData { connected: *connected, in_shard: *in_shard })
         }
+        Happening::Marked { contact, mark } => EventBody::ConversationRead(marks(*contact, *mark)),
         Happening::Reach(new) => EventBody::NodeReach(NodeReachData { reach: reach(*new) }),
     };
     Event { seq, time: Time(logged.at_unix_ms), body }
+}
+
+/// What is remembered of a conversation.
+pub(crate) fn marks(contact: ContactNumber, mark: Mark) -> ConversationMarks {
+    ConversationMarks {
+        id: contact_id(contact).conversation(),
+        read_up_to: mark.read_up_to.map(|number| MessageId::new(number.0)),
+        muted: mark.muted,
+    }
 }
 
 fn core_event(event: &view::Event, now_reach: node::Reach) -> EventBody {

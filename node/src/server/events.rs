@@ -21,9 +21,11 @@ use super::answer::{Answer, Parameters};
 use super::app::App;
 use super::reads::{self, EventBatch};
 use super::{convert, fault};
+use crate::core::handle::NodeState;
 
-/// The one path that is answered without end.
+/// The paths that are answered without end.
 pub(crate) const PATH: &str = "/v1/events";
+pub(crate) const SOCKET_PATH: &str = "/v1/events/ws";
 /// Event streams at a time.
 pub(crate) const STREAMS_MAX: usize = 64;
 /// Events read from the log at once.
@@ -39,11 +41,7 @@ pub(crate) struct EventsQuery {
 
 pub(crate) async fn events(State(app): State<Arc<App>>, Parameters(query): Parameters<EventsQuery>) -> Answer {
     let types = query.types.as_deref().map(parse_types).transpose()?;
-    let reader = app.node.reader().map_err(|error| fault::unavailable(&error))?;
-    let newest = app.node.watch_events();
-    let after = query.since.unwrap_or_else(|| *newest.borrow());
-    let place = app.event_streams.clone().try_acquire_owned().map_err(|_| fault::slow_down())?;
-    let follower = Follower { app, reader, newest, after, types, _place: place };
+    let follower = Follower::new(app, query.since, types)?;
     let headers =
         [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     let body = Body::from_stream(futures::stream::unfold(Some(follower), follow));
@@ -61,11 +59,12 @@ fn parse_types(names: &str) -> Result<BTreeSet<EventType>, ApiError> {
 }
 
 /// One reader of the log.
-struct Follower {
+pub(crate) struct Follower {
     app: Arc<App>,
     /// Its own, so that the last events are still read when the node has closed the vault to everyone else.
     reader: Reader,
     newest: watch::Receiver<u64>,
+    state: watch::Receiver<NodeState>,
     after: u64,
     types: Option<BTreeSet<EventType>>,
     _place: OwnedSemaphorePermit,
@@ -82,12 +81,32 @@ async fn follow(follower: Option<Follower>) -> Option<(Result<Bytes, ApiError>, 
 }
 
 impl Follower {
-    /// The next lines, or nothing when the server ends and all has been read.
-    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+    /// One that has seen everything up to number `since`, or up to now.
+    ///
+    /// # Errors
+    /// The vault is not open; or so many follow that no more can.
+    pub(crate) fn new(
+        app: Arc<App>,
+        since: Option<u64>,
+        types: Option<BTreeSet<EventType>>,
+    ) -> Result<Self, ApiError> {
+        let reader = app.node.reader().map_err(|error| fault::unavailable(&error))?;
+        let (newest, state) = (app.node.watch_events(), app.node.watch_state());
+        let after = since.unwrap_or_else(|| *newest.borrow());
+        let place = app.event_streams.clone().try_acquire_owned().map_err(|_| fault::slow_down())?;
+        Ok(Self { app, reader, newest, state, after, types, _place: place })
+    }
+
+    /// The next lines, or nothing when the server ends or the vault is locked and all has been read. May be given up
+    /// at any point, and asked again.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            let ending = self.app.shutdown.is_cancelled();
+            let locked = *self.state.borrow_and_update() == NodeState::Locked;
+            let ending = locked || self.app.shutdown.is_cancelled();
             self.newest.mark_unchanged();
-            let batch = reads::events(self.reader.clone(), self.after, BATCH_EVENTS).await?;
+            let Some(batch) = reads::events(self.reader.clone(), self.after, BATCH_EVENTS).await? else {
+                return Ok(None);
+            };
             let reach = self.app.node.network().map_or(node::Reach::Unknown, |view| convert::reach(view.reach));
             let before = self.after;
             let lines = self.lines(&batch, reach)?;
@@ -102,6 +121,7 @@ impl Follower {
             }
             tokio::select! {
                 _ = self.newest.changed() => {}
+                _ = self.state.changed() => {}
                 () = self.app.shutdown.cancelled() => {}
             }
         }

@@ -10,10 +10,14 @@ mod answer;
 mod app;
 pub(crate) mod auth;
 mod convert;
+mod event_socket;
 mod events;
 mod fault;
+mod page;
 mod reads;
 mod routes;
+mod search;
+pub(crate) mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::core::Node;
 use app::App;
+use sessions::Sessions;
 
 /// Connections at a time, event streams included.
 const CONNECTIONS_MAX: usize = 256;
@@ -49,6 +54,8 @@ pub(crate) struct Serving {
     pub(crate) network: NetworkParameters,
     /// Bytes that everybody's envelopes may take.
     pub(crate) storage_limit_bytes: u64,
+    /// Sessions of the page.
+    pub(crate) sessions: Arc<Sessions>,
     /// `http://127.0.0.1:7827`
     pub(crate) url: String,
     /// The bearer token, as it stands in `api.json`.
@@ -66,7 +73,9 @@ pub(crate) async fn serve(
     listeners: Vec<std::net::TcpListener>,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = routes::router(App::new(serving, shutdown.clone()));
+    let app = App::new(serving, shutdown.clone());
+    tokio::spawn(app.clone().tend_search());
+    let router = routes::router(app);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (acceptors, connections) = (TaskTracker::new(), TaskTracker::new());
     for listener in listeners {
@@ -133,7 +142,8 @@ async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -1,5 +1,7 @@
 //! Reads beside the core: history and events come straight from the vault, on threads that may block.
 
+use std::sync::Arc;
+
 use starling_api::{ApiError, Code};
 use starling_messenger::turn::{CommandError, ContactNumber, MessageNumber};
 use starling_messenger::view::{Event, MessageView, TraceLine};
@@ -8,7 +10,13 @@ use starling_store::vault::VaultError;
 
 use super::app::App;
 use super::fault;
+use super::search::Found;
 use crate::core::event_log::{Happening, LoggedEvent};
+use crate::core::handle::Unavailable;
+use crate::core::preferences::Mark;
+
+/// Unread messages that are counted of one conversation.
+const UNREAD_MAX: usize = 100;
 
 /// Runs `read` on a thread that may block.
 async fn on_disk<T: Send + 'static>(
@@ -24,6 +32,9 @@ async fn on_disk<T: Send + 'static>(
 }
 
 fn failed(error: &VaultError) -> ApiError {
+    if matches!(error, VaultError::Closed) {
+        return fault::unavailable(&Unavailable::Locked);
+    }
     tracing::error!(%error, "the vault could not be read");
     ApiError::new(Code::VaultFailed, format!("The vault could not be read: {error}."))
         .hint("Stop the node and look at its disk: starling stop")
@@ -56,6 +67,28 @@ pub(crate) async fn trace(app: &App, number: MessageNumber) -> Result<Vec<TraceL
     Ok(record.map(|record| record.lines).unwrap_or_default())
 }
 
+/// Received messages after the last one that was read or answered; at most [`UNREAD_MAX`] are counted.
+pub(crate) async fn unread(app: &App, contact: ContactNumber, newest: &MessageView, mark: Mark) -> Result<u32, ApiError> {
+    let is_new = move |message: &MessageView| !message.own && Some(message.number) > mark.read_up_to;
+    if !is_new(newest) {
+        return Ok(0);
+    }
+    let (messages, _) = newest_messages(app, contact, None, UNREAD_MAX).await?;
+    let unread = messages.iter().take_while(|message| is_new(message)).count();
+    Ok(u32::try_from(unread).unwrap_or(u32::MAX))
+}
+
+/// The newest `limit` messages before `before` in which all `words` occur.
+pub(crate) async fn search(
+    app: &Arc<App>,
+    words: Vec<String>,
+    before: Option<MessageNumber>,
+    limit: usize,
+) -> Result<Found, ApiError> {
+    let searched = app.clone();
+    on_disk(app, move |reader| searched.search.find(reader, &words, before, limit)).await
+}
+
 /// A piece of the event log.
 pub(crate) struct EventBatch {
     /// Number of the first event that is kept after the one that was asked for.
@@ -68,14 +101,17 @@ pub(crate) struct EventBatch {
     pub(crate) read_to: Option<u64>,
 }
 
-/// At most `limit` events after number `after`.
-pub(crate) async fn events(reader: Reader, after: u64, limit: usize) -> Result<EventBatch, ApiError> {
-    let read = tokio::task::spawn_blocking(move || read_events(&reader, after, limit)).await;
-    read.unwrap_or_else(|_| Err(fault::internal("the event log")))
+/// At most `limit` events after number `after`; nothing when the vault was locked meanwhile.
+pub(crate) async fn events(reader: Reader, after: u64, limit: usize) -> Result<Option<EventBatch>, ApiError> {
+    match tokio::task::spawn_blocking(move || read_events(&reader, after, limit)).await {
+        Ok(Err(VaultError::Closed)) => Ok(None),
+        Ok(read) => read.map(Some).map_err(|error| failed(&error)),
+        Err(_) => Err(fault::internal("the event log")),
+    }
 }
 
-fn read_events(reader: &Reader, after: u64, limit: usize) -> Result<EventBatch, ApiError> {
-    let page = reader.events_since(after, limit).map_err(|error| failed(&error))?;
+fn read_events(reader: &Reader, after: u64, limit: usize) -> Result<EventBatch, VaultError> {
+    let page = reader.events_since(after, limit)?;
     let first = page.events.first().map(|stored| stored.seq);
     let read_to = page.events.last().map(|stored| stored.seq);
     let mut events = Vec::new();
@@ -89,11 +125,11 @@ fn read_events(reader: &Reader, after: u64, limit: usize) -> Result<EventBatch, 
 }
 
 /// A message that came, as it is now; nothing when it has disappeared, of which another event tells.
-fn with_text(reader: &Reader, event: LoggedEvent) -> Result<Option<LoggedEvent>, ApiError> {
+fn with_text(reader: &Reader, event: LoggedEvent) -> Result<Option<LoggedEvent>, VaultError> {
     let Happening::Core(Event::MessageReceived(MessageView { contact, number, .. })) = event.happening else {
         return Ok(Some(event));
     };
-    let record = reader.message_of(contact, number).map_err(|error| failed(&error))?;
+    let record = reader.message_of(contact, number)?;
     let happening = record.map(|record| Happening::Core(Event::MessageReceived(record.message)));
     Ok(happening.map(|happening| LoggedEvent { happening, ..event }))
 }

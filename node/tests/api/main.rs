@@ -8,5 +8,6 @@ mod guard;
 #[allow(dead_code, reason = "the command line's tests use the rest")]
 mod harness;
 mod http;
+mod page;
 mod people;
 mod sends;

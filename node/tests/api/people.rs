@@ -15,7 +15,7 @@ fn invite_of_somebody(network: &str, name: &str) -> String {
     let home = Home::new();
     let _node = home.start(network);
     let client = client(&home);
-    client.change_settings(&ChangeSettings { name: Some(name.to_owned()) }).unwrap();
+    client.change_settings(&ChangeSettings { name: Some(name.to_owned()), ..ChangeSettings::default() }).unwrap();
     client.create_invite(&CreateInvite::default()).unwrap().link
 }
 

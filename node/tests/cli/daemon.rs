@@ -13,7 +13,7 @@ fn a_start_reads_as_specified_and_ctrl_c_saves() {
     let arguments = ["--network", &name, "--api-port", "0", "--listen", "127.0.0.1:0"];
     let mut node = Node::spawn(&mut home.command(&arguments));
     node.line(|line| line.contains("starling passphrase"));
-    let port = |line: &str| line.strip_prefix("API     http://127.0.0.1:").map(str::to_owned);
+    let port = |line: &str| line.strip_prefix("Page    http://127.0.0.1:").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
     let api = node.said.iter().find_map(|line| port(line)).unwrap();
     assert!(api.parse::<u16>().is_ok_and(|port| port != 0), "{api}");
     assert_eq!(
@@ -21,7 +21,7 @@ fn a_start_reads_as_specified_and_ctrl_c_saves() {
         [
             format!("Starling {}  network {name}", env!("CARGO_PKG_VERSION")),
             format!("Data    {}  (new)", home.data().display()),
-            format!("API     http://127.0.0.1:{api}"),
+            format!("Page    http://127.0.0.1:{api}      to sign in: starling open"),
             "Peers   0".to_owned(),
             "You are not connected to anyone yet. Starling has no servers. Three ways in:".to_owned(),
             "  an invite from a friend    starling add <invite>".to_owned(),

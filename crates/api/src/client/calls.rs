@@ -8,8 +8,11 @@ use super::{Client, ClientError, json};
 use crate::backup::BackupStream;
 use crate::event::EventType;
 use crate::event_stream::EventStream;
-use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId};
-use crate::message::{Conversations, Message, Messages, MessagesQuery, SendMessage, Sent, Trace};
+use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId, SessionId};
+use crate::message::{
+    ChangeConversation, ConversationMarks, Conversations, MarkRead, Message, Messages, MessagesQuery, SendMessage, Sent,
+    Trace,
+};
 use crate::node::{
     AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, MakeBackup, Peers, Settings, Status, Unlock,
 };
@@ -17,6 +20,8 @@ use crate::people::{
     AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contact, Contacts, CreateInvite, InspectInvite, Invite,
     InvitePreview, Invites, OneContact, Requests, Verification, Verify,
 };
+use crate::search::{SearchQuery, SearchResults};
+use crate::session::{LoginCode, Sessions};
 
 impl Client {
     /// The node's state. The only call that needs no token.
@@ -82,6 +87,73 @@ impl Client {
     /// `wrong_passphrase`, `no_passphrase`; as any call: [`ClientError`].
     pub fn change_passphrase(&self, change: &ChangePassphrase) -> Result<(), ClientError> {
         self.post_empty("/v1/passphrase", Some(change))
+    }
+
+    /// `POST /v1/lock`: returns when the vault is closed.
+    ///
+    /// # Errors
+    /// `no_passphrase`; as any call: [`ClientError`].
+    pub fn lock(&self) -> Result<(), ClientError> {
+        self.post_empty::<()>("/v1/lock", None)
+    }
+
+    /// `POST /v1/login-codes`: a one-use link to the page.
+    ///
+    /// # Errors
+    /// As any call: [`ClientError`].
+    pub fn login_code(&self) -> Result<LoginCode, ClientError> {
+        self.send_json(Method::POST, "/v1/login-codes", &serde_json::json!({}))
+    }
+
+    /// `GET /v1/sessions`: browsers that are signed in.
+    ///
+    /// # Errors
+    /// As any call: [`ClientError`].
+    pub fn sessions(&self) -> Result<Sessions, ClientError> {
+        self.get("/v1/sessions")
+    }
+
+    /// `DELETE /v1/sessions/{id}`: signs a browser out.
+    ///
+    /// # Errors
+    /// `no_such_session`; as any call: [`ClientError`].
+    pub fn revoke_session(&self, session: SessionId) -> Result<(), ClientError> {
+        self.delete(&format!("/v1/sessions/{session}"))
+    }
+
+    /// `GET /v1/search`.
+    ///
+    /// # Errors
+    /// `bad_request` when there is nothing to search for; as any call: [`ClientError`].
+    pub fn search(&self, query: &SearchQuery) -> Result<SearchResults, ClientError> {
+        let mut path = format!("/v1/search?q={}", percent_encoded(&query.q));
+        if let Some(limit) = query.limit {
+            path.push_str(&format!("&limit={limit}"));
+        }
+        if let Some(before) = query.before {
+            path.push_str(&format!("&before={before}"));
+        }
+        self.get(&path)
+    }
+
+    /// `PUT /v1/conversations/{id}/read`.
+    ///
+    /// # Errors
+    /// `no_such_contact`; as any call: [`ClientError`].
+    pub fn mark_read(&self, conversation: ConversationId, up_to: MessageId) -> Result<ConversationMarks, ClientError> {
+        self.send_json(Method::PUT, &format!("/v1/conversations/{conversation}/read"), &MarkRead { up_to })
+    }
+
+    /// `PATCH /v1/conversations/{id}`.
+    ///
+    /// # Errors
+    /// `no_such_contact`; as any call: [`ClientError`].
+    pub fn change_conversation(
+        &self,
+        conversation: ConversationId,
+        change: &ChangeConversation,
+    ) -> Result<ConversationMarks, ClientError> {
+        self.send_json(Method::PATCH, &format!("/v1/conversations/{conversation}"), change)
     }
 
     /// `POST /v1/stop`: returns when the node has begun to stop.
@@ -299,4 +371,16 @@ impl Client {
         let answer = self.read(response)?;
         Err(self.refused(&answer))
     }
+}
+
+/// A value of a query: all but letters, digits and `-._~` as `%XX`. RFC 3986, section 2.3.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }

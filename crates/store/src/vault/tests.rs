@@ -449,15 +449,40 @@ fn a_backup_reads_every_message_up_to_its_moment() {
     vault.commit(&(1..=30).map(write).collect::<Vec<_>>(), Vec::new()).unwrap();
     let reader = vault.reader();
     let mut read: Vec<(u64, u64)> = Vec::new();
-    for (count, record) in reader.messages(MessageNumber(25)).enumerate() {
-        let message = record.unwrap().message;
-        read.push((message.contact.0, message.number.0));
+    let all = reader.each_message(MessageNumber(25), |record| -> Result<(), VaultError> {
+        let message = record?.message;
         // Another one comes while it is read.
-        vault.commit(&[write(100 + count as u64)], Vec::new()).unwrap();
-    }
+        vault.commit(&[write(100 + read.len() as u64)], Vec::new())?;
+        read.push((message.contact.0, message.number.0));
+        Ok(())
+    });
+    all.unwrap();
     assert_eq!(read.len(), 24);
     assert!(read.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].1 < pair[1].1), "{read:?}");
     vault.records.damage(&vault.records.key_of(&history_key(ContactNumber(1), MessageNumber(4))));
-    let damaged = reader.messages(MessageNumber(25)).filter(Result::is_err).count();
+    let mut damaged = 0;
+    let count = |record: Result<HistoryRecord, VaultError>| -> Result<(), VaultError> {
+        damaged += usize::from(record.is_err());
+        Ok(())
+    };
+    reader.each_message(MessageNumber(25), count).unwrap();
     assert_eq!(damaged, 1);
+}
+
+/// A vault that is locked while somebody reads it can be opened again at once.
+#[test]
+fn a_closed_reader_lets_go_of_the_vault() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = open(&directory);
+    let reader = vault.reader();
+    let slow = reader.clone();
+    assert!(!reader.is_gone());
+    drop(vault);
+    reader.close();
+    assert!(reader.is_gone());
+    assert!(matches!(slow.history(ContactNumber(1), None, 10), Err(VaultError::Closed)));
+    assert!(matches!(slow.events_since(0, 10), Err(VaultError::Closed)));
+    assert_eq!(slow.newest_event(), 0);
+    let (again, _) = open(&directory);
+    assert!(!again.reader().is_gone());
 }

@@ -11,6 +11,7 @@ use std::fs::DirBuilder;
 use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use starling_api::ApiFile;
@@ -29,11 +30,12 @@ use crate::core::lanes::Stopped;
 use crate::core::{self, Node, Settings};
 use crate::logging;
 use crate::memory::{self, Guard};
+use crate::server::sessions::Sessions;
 use crate::server::{self, Serving};
 
 use super::connect::{Context, disk_failure, starts_file};
 use super::failure::{Exit, Failure};
-use super::{clean, hints, times};
+use super::{clean, hints, open, times};
 use ports::ApiSockets;
 pub(crate) use ports::PEER_PORT_FILE;
 use voice::{Header, Voice};
@@ -52,6 +54,9 @@ pub(crate) struct Flags {
     /// Name of the network [default: main].
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
+    /// Do not open the page by itself.
+    #[arg(long)]
+    no_open: bool,
     /// Do not look for peers on the local network.
     #[arg(long)]
     no_mdns: bool,
@@ -79,7 +84,7 @@ pub(crate) fn run(context: &Context, flags: &Flags, guard: Guard) -> Result<Exit
         .enable_all()
         .build()
         .map_err(|error| Failure::unexpected(format!("The node cannot start: {error}")))?;
-    let exit = runtime.block_on(prepared.run(context, flags.exit_with_stdin));
+    let exit = runtime.block_on(prepared.run(context, flags.exit_with_stdin, !flags.no_open));
     // A thread that still reads stdin must not hold the end up.
     runtime.shutdown_background();
     exit
@@ -151,10 +156,14 @@ impl Prepared {
         })
     }
 
-    async fn run(self, context: &Context, exit_with_stdin: bool) -> Result<Exit, Failure> {
+    async fn run(self, context: &Context, exit_with_stdin: bool, opens_page: bool) -> Result<Exit, Failure> {
         let mut ends = Ends::new(exit_with_stdin)?;
         let voice = Voice::new(context.terminal, self.header);
-        voice.header();
+        let sessions = Arc::new(Sessions::load(&context.data));
+        let terminal = context.terminal;
+        let shows_link = terminal.rewrites && !terminal.json && !terminal.quiet;
+        let now = times::now().0;
+        voice.header(shows_link.then(|| sessions.new_code(&self.api_file.url, now).url).as_deref());
         tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "the node starts");
         let (node, task) = core::start(self.settings).map_err(|error| start_failure(&error))?;
         let shutdown = CancellationToken::new();
@@ -162,12 +171,17 @@ impl Prepared {
             node: node.clone(),
             network: self.network,
             storage_limit_bytes: self.storage_limit_bytes,
+            sessions: sessions.clone(),
             url: self.api_file.url.clone(),
             token: self.api_file.token.clone(),
         };
         let server = tokio::spawn(server::serve(serving, self.listeners, shutdown.clone()));
         let data = &context.data;
         self.api_file.write(data).map_err(|error| disk_failure(&ApiFile::path(data), &error))?;
+        if shows_link && opens_page && open::has_desktop() {
+            // A code of its own: the printed one stays good.
+            open::browse(&sessions.new_code(&self.api_file.url, now).url);
+        }
         let ended = Running { node, task, voice, data }.until_stopped(&mut ends).await;
         // First the file, so that nobody is sent to a port that will soon be somebody else's.
         let removed = ApiFile::remove(data);

@@ -101,13 +101,19 @@ impl Voice {
         }
     }
 
-    /// The first lines, before the vault is open.
-    pub(crate) fn header(&self) {
+    /// The first lines, before the vault is open. `page`: a one-use link.
+    pub(crate) fn header(&self, page: Option<&str>) {
         let Header { network, data, new, api } = &self.header;
         self.say(&format!("Starling {}  network {network}", env!("CARGO_PKG_VERSION")));
         let data = clean::line(&data.display().to_string());
         self.say(&format!("Data    {data}{}", if *new { "  (new)" } else { "" }));
-        self.say(&format!("API     {api}"));
+        match page {
+            // The code goes to a person's screen and into no file.
+            Some(link) if self.terminal.rewrites => {
+                self.say(&format!("Page    {link}      one use, 10 minutes; later: {}", hints::OPEN));
+            }
+            _ => self.say(&format!("Page    {api}      to sign in: {}", hints::OPEN)),
+        }
     }
 
     /// The node runs, locked or not: told once, to programs only. An open node is ready when it knows where it

@@ -18,7 +18,9 @@ use starling_store::backup::{BackupError, BackupWriter};
 use starling_store::reader::Reader;
 use starling_store::seal_at_rest::PassphraseCost;
 use starling_store::vault::VaultError;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::core::lifecycle::PASSPHRASE_BYTES;
@@ -43,7 +45,8 @@ pub(crate) async fn backup(State(app): State<Arc<App>>, Json(make): Json<MakeBac
         ApiError::new(Code::SlowDown, "Another backup is being made.").hint("Ask again when it is done.")
     })?;
     let (pieces, waiting) = mpsc::channel(PIECES_WAITING_MAX);
-    let to_reader = ToReader(pieces.clone());
+    let closing = app.node.closing().map_err(|error| fault::unavailable(&error))?;
+    let to_reader = ToReader { pieces: pieces.clone(), closing, runtime: Handle::current() };
     // Argon2id takes half a second of a core: not on the runtime's threads.
     let begun = tokio::task::spawn_blocking(move || {
         BackupWriter::new(to_reader, &passphrase, PassphraseCost::STANDARD, &mut rand::rng())
@@ -57,7 +60,7 @@ pub(crate) async fn backup(State(app): State<Arc<App>>, Json(make): Json<MakeBac
         if let Err(error) = write(writer, &export, &reader, &network) {
             tracing::error!(%error, "a backup was not finished");
             // The stream ends within its body, so that nobody takes it for whole.
-            let _ = pieces.blocking_send(Err(io::Error::other("the backup was not finished")));
+            let _ = pieces.try_send(Err(io::Error::other("the backup was not finished")));
         }
     });
     let headers =
@@ -95,7 +98,7 @@ fn write(
         writer.record(record.kind, &record.bytes)?;
         records += 1;
     }
-    for message in reader.messages(export.before) {
+    reader.each_message(export.before, |message| -> Result<(), Unfinished> {
         match message {
             Ok(message) => {
                 if let Some(record) = message_record(&message) {
@@ -103,10 +106,10 @@ fn write(
                     records += 1;
                 }
             }
-            Err(VaultError::Damaged(_)) => unreadable += 1,
-            Err(error) => return Err(error.into()),
+            Err(_) => unreadable += 1,
         }
-    }
+        Ok(())
+    })?;
     if let Some(peers) = reader.get(&peer_cache_key(network))? {
         let record = peers_record(network, &peers);
         writer.record(record.kind, &record.bytes)?;
@@ -118,15 +121,21 @@ fn write(
     Ok(())
 }
 
-/// Hands sealed pieces to whoever reads the answer, at their pace.
-struct ToReader(mpsc::Sender<io::Result<Bytes>>);
+/// Hands sealed pieces to whoever reads the answer, at their pace, until the vault is to be closed.
+struct ToReader {
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    closing: CancellationToken,
+    runtime: Handle,
+}
 
 impl io::Write for ToReader {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Whoever asked has gone.
-        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(gone)?;
-        Ok(bytes.len())
+        let sent = self.pieces.send(Ok(Bytes::copy_from_slice(bytes)));
+        // An error: whoever asked has gone. Nothing: the vault is to be closed.
+        match self.runtime.block_on(self.closing.run_until_cancelled(sent)) {
+            Some(Ok(())) => Ok(bytes.len()),
+            Some(Err(_)) | None => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use starling_api::message::{Conversation, Conversations, Messages, MessagesQuery, SendMessage, Trace};
-use starling_api::{Code, MessageId, Time};
+use starling_api::message::{
+    ChangeConversation, Conversation, ConversationMarks, Conversations, MarkRead, Messages, MessagesQuery, SendMessage,
+    Trace,
+};
+use starling_api::{Code, ConversationId, MessageId, Time};
 use starling_messenger::conversation::arrange;
 use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, Reply};
 use starling_messenger::view::MessageView;
 
 use super::people::{all_contacts, find_contact};
-use crate::server::answer::{Answer, Json, Parameters, PathId, created, ok};
+use crate::core::preferences::Preference;
+use crate::server::answer::{Answer, Fault, Json, Parameters, PathId, created, ok};
 use crate::server::app::App;
 use crate::server::{convert, fault, reads};
 
@@ -20,14 +24,58 @@ const MESSAGES: u32 = 50;
 const MESSAGES_MAX: u32 = 500;
 
 pub(crate) async fn conversations(State(app): State<Arc<App>>) -> Answer {
+    let preferences = app.node.preferences().map_err(|error| fault::unavailable(&error))?;
     let mut conversations = Vec::new();
     for contact in all_contacts(&app).await? {
+        let mark = preferences.mark(contact.number);
         let (newest, _) = reads::newest_messages(&app, contact.number, None, 1).await?;
-        let contact = convert::contact(&contact);
+        let unread = match newest.first() {
+            Some(newest) => reads::unread(&app, contact.number, newest, mark).await?,
+            None => 0,
+        };
+        let ConversationMarks { id, read_up_to, muted } = convert::marks(contact.number, mark);
         let last_message = newest.first().map(convert::message);
-        conversations.push(Conversation { id: contact.conversation, contact, last_message });
+        let contact = convert::contact(&contact);
+        conversations.push(Conversation { id, contact, last_message, unread, read_up_to, muted });
     }
     ok(Conversations { conversations })
+}
+
+pub(crate) async fn mark_read(
+    State(app): State<Arc<App>>,
+    PathId(id): PathId<'c'>,
+    Json(read): Json<MarkRead>,
+) -> Answer {
+    let contact = known_contact(&app, id).await?;
+    // A number that no message has would hide all that will come.
+    let message = reads::message(&app, MessageNumber(read.up_to.0)).await?;
+    if message.contact != contact {
+        return Err(fault::command(&CommandError::NoSuchMessage).into());
+    }
+    app.prefer(Preference::Read(contact, message.number)).await?;
+    present_marks(&app, contact)
+}
+
+pub(crate) async fn change_conversation(
+    State(app): State<Arc<App>>,
+    PathId(id): PathId<'c'>,
+    Json(change): Json<ChangeConversation>,
+) -> Answer {
+    let contact = known_contact(&app, id).await?;
+    if let Some(muted) = change.muted {
+        app.prefer(Preference::Muted(contact, muted)).await?;
+    }
+    present_marks(&app, contact)
+}
+
+async fn known_contact(app: &App, id: ConversationId) -> Result<ContactNumber, Fault> {
+    let found = find_contact(app, ContactNumber(id.0)).await?;
+    found.map(|contact| contact.number).ok_or_else(|| fault::command(&CommandError::NoSuchContact).into())
+}
+
+fn present_marks(app: &App, contact: ContactNumber) -> Answer {
+    let preferences = app.node.preferences().map_err(|error| fault::unavailable(&error))?;
+    ok(convert::marks(contact, preferences.mark(contact)))
 }
 
 pub(crate) async fn messages(

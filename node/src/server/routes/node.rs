@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::Serialize;
 use starling_api::node::{AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, Peers, Settings, Unlock};
 use starling_api::{Code, Passphrase};
 use starling_messenger::turn::{Command, Reply};
@@ -11,25 +10,10 @@ use starling_messenger::view::StatusView;
 use zeroize::Zeroizing;
 
 use crate::core::handle::{InvitePeers, Unavailable};
+use crate::core::preferences::Preference;
 use crate::server::answer::{Answer, Fault, Json, done, ok};
 use crate::server::app::App;
 use crate::server::{convert, fault};
-
-/// `GET /`: for somebody who follows the printed address with a token.
-#[derive(Serialize)]
-struct Root {
-    name: &'static str,
-    version: &'static str,
-    message: &'static str,
-}
-
-pub(crate) async fn root() -> Answer {
-    ok(Root {
-        name: "starling",
-        version: env!("CARGO_PKG_VERSION"),
-        message: "The API is here; its paths begin with /v1/.",
-    })
-}
 
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Answer {
     ok(Health { state: convert::node_state(app.node.state()) })
@@ -62,15 +46,24 @@ pub(super) async fn core_status(app: &App) -> Result<StatusView, Fault> {
     }
 }
 
+async fn present_settings(app: &App) -> Answer {
+    let preferences = app.node.preferences().map_err(|error| fault::unavailable(&error))?;
+    let no_passphrase_accepted = preferences.no_passphrase_accepted;
+    ok(Settings { name: core_status(app).await?.name, no_passphrase_accepted })
+}
+
 pub(crate) async fn settings(State(app): State<Arc<App>>) -> Answer {
-    ok(Settings { name: core_status(&app).await?.name })
+    present_settings(&app).await
 }
 
 pub(crate) async fn change_settings(State(app): State<Arc<App>>, Json(change): Json<ChangeSettings>) -> Answer {
     if let Some(name) = change.name {
         app.ask(Command::SetName { name }).await?;
     }
-    ok(Settings { name: core_status(&app).await?.name })
+    if let Some(accepted) = change.no_passphrase_accepted {
+        app.prefer(Preference::NoPassphrase(accepted)).await?;
+    }
+    present_settings(&app).await
 }
 
 fn bytes(passphrase: &Passphrase) -> Zeroizing<Vec<u8>> {
@@ -79,6 +72,11 @@ fn bytes(passphrase: &Passphrase) -> Zeroizing<Vec<u8>> {
 
 pub(crate) async fn unlock(State(app): State<Arc<App>>, Json(unlock): Json<Unlock>) -> Answer {
     app.node.unlock(bytes(&unlock.passphrase)).await.map_err(|error| fault::passphrase(&error))?;
+    done()
+}
+
+pub(crate) async fn lock(State(app): State<Arc<App>>) -> Answer {
+    app.node.lock().await.map_err(|error| fault::passphrase(&error))?;
     done()
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use starling_api::node::{Clock, Outbox, PeerCounts, Protected, Reach, Status, StoreUse, Tried, Warning};
+use starling_api::node::{Clock, Outbox, PeerCounts, Reach, Status, StoreUse, Tried, Warning};
 use starling_messenger::view::StatusView;
 
 use super::node::core_status;
-use crate::core::handle::{NetworkView, Unavailable};
+use crate::core::handle::{NetworkView, Protection, Unavailable};
 use crate::server::answer::{Answer, ok};
 use crate::server::app::App;
 use crate::server::convert;
@@ -40,7 +40,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         network: app.network.name.clone(),
         uptime_s: app.started.elapsed().as_secs(),
-        page: None,
+        page: Some(app.url.clone()),
         peers: network.as_ref().map(|view| PeerCounts {
             connected: view.connected,
             in_shard: view.in_shard,
@@ -58,7 +58,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
         }),
         clock,
         protected,
-        warnings: warnings(protected, free_bytes, network.as_ref(), core.as_ref()),
+        warnings: warnings(asks_for_passphrase(&app), free_bytes, network.as_ref(), core.as_ref()),
         api: app.url.clone(),
         name: core.as_ref().map(|view| view.name.clone()),
         peer: network.as_ref().map(|view| view.peer.clone()),
@@ -79,13 +79,19 @@ fn clock(view: &StatusView) -> Option<Clock> {
     view.clock_offset_ms.map(|(offset_ms, samples)| Clock { offset_ms: offset_ms.saturating_neg(), samples })
 }
 
+/// Whether the person has neither set a passphrase nor chosen to do without.
+fn asks_for_passphrase(app: &App) -> bool {
+    let accepted = app.node.preferences().is_ok_and(|preferences| preferences.no_passphrase_accepted);
+    app.node.protection() == Protection::Keyfile && !accepted
+}
+
 fn warnings(
-    protected: Protected,
+    unprotected: bool,
     free_bytes: u64,
     network: Option<&NetworkView>,
     core: Option<&StatusView>,
 ) -> Vec<Warning> {
-    let passphrase = (protected == Protected::Keyfile).then(|| Warning {
+    let passphrase = unprotected.then(|| Warning {
         code: "no_passphrase".to_owned(),
         message: "Not protected by a passphrase: anyone with this disk can read your messages.".to_owned(),
         hint: Some("starling passphrase".to_owned()),
