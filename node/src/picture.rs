@@ -4,6 +4,8 @@
 use std::io::Cursor;
 
 use png::{ColorType, Limits, Transformations};
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
 use rqrr::PreparedImage;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -24,6 +26,15 @@ struct Picture {
     width: usize,
     height: usize,
     grey: Vec<u8>,
+}
+
+/// Pixels of a drawn code's side, at the least.
+const SVG_SIDE: u32 = 240;
+
+/// `text` as a QR code, in SVG; nothing when it is too long for one.
+pub(crate) fn qr_svg(text: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
+    Some(code.render::<svg::Color<'_>>().min_dimensions(SVG_SIDE, SVG_SIDE).build())
 }
 
 /// The texts of all QR codes in a picture file; none when no code could be read.

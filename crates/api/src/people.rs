@@ -188,6 +188,9 @@ pub struct Invite {
     /// Whether it names this node's own address, which happens while fewer than two others are known; `null`
     /// in lists.
     pub names_own_address: Option<bool>,
+    /// The link as a picture; `null` in lists.
+    #[serde(default)]
+    pub qr_svg: Option<String>,
 }
 
 /// `GET /v1/invites`.

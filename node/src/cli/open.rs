@@ -28,7 +28,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         terminal.note("Opened in your browser. If nothing shows, open this link yourself:");
     }
     terminal.line(&clean::line(&code.url))?;
-    terminal.note(&format!("Good once, until {}. Do not hand it on: it signs a browser in.", times::clock(code.expires)));
+    terminal
+        .note(&format!("Good once, until {}. Do not hand it on: it signs a browser in.", times::clock(code.expires)));
     Ok(Exit::Ok)
 }
 
@@ -43,7 +44,8 @@ pub(crate) fn has_desktop() -> bool {
 /// Asks the desktop to show `url`; whether it took it.
 pub(crate) fn browse(url: &str) -> bool {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let spawned = Command::new(opener).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let spawned =
+        Command::new(opener).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = spawned else { return false };
     // It ends by itself when the browser has it; until then nobody waits for it.
     std::thread::spawn(move || drop(child.wait()));

@@ -209,11 +209,7 @@ impl Lifecycle {
     }
 
     /// Runs the opened node until it is told to stop or to lock itself.
-    async fn serve(
-        &mut self,
-        opened: Opened,
-        mut notices: mpsc::Receiver<Notice>,
-    ) -> anyhow::Result<(Stopped, Ended)> {
+    async fn serve(&mut self, opened: Opened, mut notices: mpsc::Receiver<Notice>) -> anyhow::Result<(Stopped, Ended)> {
         let mut view = self.first_view(&opened);
         self.set_state(&opened, NodeState::Joining);
         self.shared.network.send_replace(Some(view.clone()));

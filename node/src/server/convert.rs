@@ -101,6 +101,7 @@ pub(crate) fn invite(view: &view::InviteView, reach: node::Reach, names_own_addr
         state,
         used_by,
         names_own_address,
+        qr_svg: None,
     }
 }
 

@@ -85,11 +85,7 @@ impl Follower {
     ///
     /// # Errors
     /// The vault is not open; or so many follow that no more can.
-    pub(crate) fn new(
-        app: Arc<App>,
-        since: Option<u64>,
-        types: Option<BTreeSet<EventType>>,
-    ) -> Result<Self, ApiError> {
+    pub(crate) fn new(app: Arc<App>, since: Option<u64>, types: Option<BTreeSet<EventType>>) -> Result<Self, ApiError> {
         let reader = app.node.reader().map_err(|error| fault::unavailable(&error))?;
         let (newest, state) = (app.node.watch_events(), app.node.watch_state());
         let after = since.unwrap_or_else(|| *newest.borrow());

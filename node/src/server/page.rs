@@ -62,11 +62,8 @@ fn respond(file: &EmbeddedFile, kind: &'static str, headers: &HeaderMap) -> Resp
             "camera=(self), microphone=(self), geolocation=(), payment=(), usb=()",
         ),
     ];
-    let mut response = if known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        file.data.clone().into_owned().into_response()
-    };
+    let mut response =
+        if known { StatusCode::NOT_MODIFIED.into_response() } else { file.data.clone().into_owned().into_response() };
     let answer = response.headers_mut();
     for (name, value) in fixed {
         answer.insert(name, HeaderValue::from_static(value));

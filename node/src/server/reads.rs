@@ -68,7 +68,12 @@ pub(crate) async fn trace(app: &App, number: MessageNumber) -> Result<Vec<TraceL
 }
 
 /// Received messages after the last one that was read or answered; at most [`UNREAD_MAX`] are counted.
-pub(crate) async fn unread(app: &App, contact: ContactNumber, newest: &MessageView, mark: Mark) -> Result<u32, ApiError> {
+pub(crate) async fn unread(
+    app: &App,
+    contact: ContactNumber,
+    newest: &MessageView,
+    mark: Mark,
+) -> Result<u32, ApiError> {
     let is_new = move |message: &MessageView| !message.own && Some(message.number) > mark.read_up_to;
     if !is_new(newest) {
         return Ok(0);

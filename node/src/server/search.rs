@@ -154,9 +154,8 @@ impl Index {
         before: Option<MessageNumber>,
         limit: usize,
     ) -> Result<Found, VaultError> {
-        let end = before.map_or(self.entries.len(), |before| {
-            self.entries.partition_point(|entry| entry.number < before)
-        });
+        let end =
+            before.map_or(self.entries.len(), |before| self.entries.partition_point(|entry| entry.number < before));
         let mut found = Found { messages: Vec::new(), more: false };
         for entry in self.entries[..end].iter().rev() {
             if !words.iter().all(|word| entry.text.contains(word.as_str())) {

@@ -34,11 +34,12 @@ fn open_session(api: &Api, code: &str) -> Answer {
 fn friends() -> (Home, Node, Home, Node, ContactId) {
     let (ana, bob, name) = (Home::new(), Home::new(), network());
     let (ana_node, bob_node) = (ana.start(&name), bob.start(&name));
-    let invite = client(&ana).create_invite(&CreateInvite { for_name: Some("Bob".to_owned()), expires_s: None }).unwrap();
+    let invite =
+        client(&ana).create_invite(&CreateInvite { for_name: Some("Bob".to_owned()), expires_s: None }).unwrap();
     let add = AddContact { link: invite.link, name: Some("Ana".to_owned()), replace: None };
     let added = client(&bob).add_contact(&add).unwrap();
-    let mut events = client(&bob).events(Some(0), &[EventType::ContactReady], Some(DEADLINE)).unwrap();
-    events.next().unwrap().unwrap();
+    client(&bob).events(Some(0), &[EventType::ContactReady], Some(DEADLINE)).unwrap().next().unwrap().unwrap();
+    client(&ana).events(Some(0), &[EventType::InviteUsed], Some(DEADLINE)).unwrap().next().unwrap().unwrap();
     (ana, ana_node, bob, bob_node, added.id)
 }
 

@@ -13,7 +13,9 @@ fn a_start_reads_as_specified_and_ctrl_c_saves() {
     let arguments = ["--network", &name, "--api-port", "0", "--listen", "127.0.0.1:0"];
     let mut node = Node::spawn(&mut home.command(&arguments));
     node.line(|line| line.contains("starling passphrase"));
-    let port = |line: &str| line.strip_prefix("Page    http://127.0.0.1:").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+    let port = |line: &str| {
+        line.strip_prefix("Page    http://127.0.0.1:").and_then(|rest| rest.split(' ').next()).map(str::to_owned)
+    };
     let api = node.said.iter().find_map(|line| port(line)).unwrap();
     assert!(api.parse::<u16>().is_ok_and(|port| port != 0), "{api}");
     assert_eq!(

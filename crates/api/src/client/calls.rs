@@ -10,8 +10,8 @@ use crate::event::EventType;
 use crate::event_stream::EventStream;
 use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId, SessionId};
 use crate::message::{
-    ChangeConversation, ConversationMarks, Conversations, MarkRead, Message, Messages, MessagesQuery, SendMessage, Sent,
-    Trace,
+    ChangeConversation, ConversationMarks, Conversations, MarkRead, Message, Messages, MessagesQuery, SendMessage,
+    Sent, Trace,
 };
 use crate::node::{
     AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, MakeBackup, Peers, Settings, Status, Unlock,

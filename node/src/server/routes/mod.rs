@@ -41,7 +41,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/peers", get(node::peers).post(node::add_peer))
         .route("/v1/invites", get(people::invites).post(people::create_invite))
         .route("/v1/invites/inspect", post(people::inspect_invite))
-        .route("/v1/invites/{id}", delete(people::revoke_invite))
+        .route("/v1/invites/{id}", get(people::invite).delete(people::revoke_invite))
         .route("/v1/contacts", get(people::contacts).post(people::add_contact))
         .route("/v1/contacts/{id}", get(people::contact).patch(people::change_contact).delete(people::remove_contact))
         .route("/v1/contacts/{id}/verification", get(verification::verification).put(verification::verify))

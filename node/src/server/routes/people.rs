@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use jiff::Timestamp;
 use starling_api::people::{
-    AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contacts, CreateInvite, DeviceList, InspectInvite,
+    self, AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contacts, CreateInvite, DeviceList, InspectInvite,
     InvitePreview, Invites, OneContact, Requests,
 };
 use starling_api::{ApiError, Code, Time, node};
@@ -17,6 +17,7 @@ use starling_wire::limits::EPOCH_MS;
 use starling_wire::network::{MAIN, NetworkParameters};
 
 use crate::core::handle::InvitePeers;
+use crate::picture;
 use crate::server::answer::{Answer, Fault, Json, PathId, created, done, ok};
 use crate::server::app::App;
 use crate::server::{convert, fault};
@@ -173,9 +174,24 @@ pub(crate) async fn create_invite(State(app): State<Arc<App>>, Json(wanted): Jso
     let InvitePeers { peers, own } = app.node.invite_peers().await.map_err(|error| fault::unavailable(&error))?;
     let reply = app.ask(Command::CreateInvite { label: wanted.for_name, expires_s, peers }).await;
     match reply.map_err(|Fault(error)| Fault(about_label(error)))? {
-        Reply::Invite(view) => created(convert::invite(&view, reach(&app), Some(own))),
+        Reply::Invite(view) => created(with_picture(convert::invite(&view, reach(&app), Some(own)))),
         _ => Err(fault::internal("an invite").into()),
     }
+}
+
+pub(crate) async fn invite(State(app): State<Arc<App>>, PathId(id): PathId<'i'>) -> Answer {
+    let Reply::Invites(invites) = app.ask(Command::Invites).await? else {
+        return Err(fault::internal("invites").into());
+    };
+    let found = invites.iter().find(|view| view.number == InviteNumber(id.0));
+    let found = found.ok_or_else(|| fault::command(&CommandError::NoSuchInvite))?;
+    ok(with_picture(convert::invite(found, reach(&app), None)))
+}
+
+/// In capitals, which QR codes hold more densely; an invite reads the same.
+fn with_picture(invite: people::Invite) -> people::Invite {
+    let qr_svg = picture::qr_svg(&invite.link.to_ascii_uppercase());
+    people::Invite { qr_svg, ..invite }
 }
 
 /// The name that is wrong in a new invite is the one in `for`.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use qrcode::render::svg;
-use qrcode::{EcLevel, QrCode};
 use starling_api::people::{Scan, Verification, Verify};
 use starling_api::{ApiError, Code, Time};
 use starling_e2ee::verification::{CodeError, Comparison, VerificationCode, safety_number, safety_words};
@@ -12,12 +10,10 @@ use starling_messenger::turn::{Command, CommandError, ContactNumber, Reply};
 use starling_messenger::view::ContactView;
 
 use super::people::all_contacts;
+use crate::picture;
 use crate::server::answer::{Answer, Fault, Json, PathId, ok};
 use crate::server::app::App;
 use crate::server::fault;
-
-/// Pixels of the picture's side, at the least.
-const SVG_SIDE: u32 = 240;
 
 pub(crate) async fn verification(State(app): State<Arc<App>>, PathId(id): PathId<'p'>) -> Answer {
     let number = ContactNumber(id.0);
@@ -70,11 +66,10 @@ async fn describe(own: [u8; 32], contact: ContactView, scan: Option<Scan>) -> Re
     let made = tokio::task::spawn_blocking(move || {
         let theirs = contact.account;
         let code = VerificationCode { maker: own, about: theirs }.to_text();
-        let picture = QrCode::with_error_correction_level(&code, EcLevel::M).ok()?;
         Some(Verification {
             number: safety_number(&own, &theirs).to_vec(),
             words: safety_words(&own, &theirs).map(str::to_owned).to_vec(),
-            qr_svg: picture.render::<svg::Color<'_>>().min_dimensions(SVG_SIDE, SVG_SIDE).build(),
+            qr_svg: picture::qr_svg(&code)?,
             code,
             verified_at: contact.verified_unix_ms.map(Time),
             scan,

@@ -1,0 +1,34 @@
+// The JSON of the API that the page reads. The node's own types are in crates/api.
+export interface MessageState { name: string; since: string; held_by: number; neighbours: number; until: string | null; reason: string | null; attempts: number }
+export interface Reaction { from: string; emoji: string }
+export interface Message {
+  id: string; conversation: string; client_id: string | null; from: string; text: string | null; created: string; received: string | null;
+  sender_clock: string; state: MessageState; reply_to: string | null; expires: string | null; expires_s: number | null;
+  edited?: string | null; deleted?: boolean; reactions?: Reaction[];
+}
+export interface Contact {
+  id: string; name: string; state: string; conversation: string; account: string; added: string; last_heard: string | null; last_activity: string;
+  verified_at: string | null; mark_lost: boolean; devices_changed: string | null; expires_s: number | null;
+}
+export interface Conversation { id: string; contact: Contact; last_message: Message | null; unread: number; read_up_to: string | null; muted: boolean }
+export interface Warning { code: string; message: string; hint: string | null; degraded: boolean }
+export interface Status {
+  state: string; version: string; network: string; uptime_s: number; peers: { connected: number; in_shard: number; known: number } | null; reach: string;
+  sender_hidden: boolean; outbox: { queued: number; undelivered: number } | null;
+  store: { envelopes: number; bytes: number; limit_bytes: number; disk_free_bytes: number } | null; clock: { offset_ms: number; samples: number } | null;
+  protected: string; warnings: Warning[]; name: string | null; peer: string | null; addresses: string[]; requests: number | null;
+}
+export interface Peer { peer: string; address: string; outbound: boolean; held: boolean; in_shard: boolean; ping_ms: number | null }
+export interface Invite { id: string; link: string; bytes: number; for: string | null; expires: string; reach: string; state: string; used_by: string | null; names_own_address: boolean | null; qr_svg?: string }
+export interface Preview {
+  name: string; account: string; network: string | null; this_network: boolean; one_use: boolean; expires: string | null; expired: boolean; own: boolean;
+  contact: Contact | null; peers: number;
+}
+export interface Request { id: string; name: string; account: string; text: string | null; received: string }
+export interface Verification { number: string[]; words: string[]; code: string; qr_svg: string; verified_at: string | null; scan: string | null }
+export interface Session { id: string; created: string; last_used: string; expires: string; kept: boolean; browser: string | null; current: boolean }
+export interface TraceLine { time: string; step: string; reason: string | null; bytes: number | null; took_ms: number | null; held_by: number | null; neighbours: number | null; next_try: string | null }
+export interface Event { v: number; seq: number; time: string; type: string; data: any }
+/** A text that this tab has given to the node and not seen accepted yet. */
+export interface Pending { client_id: string; text: string; reply_to: string | null; failed: string | null; at: string }
+export interface Thread { messages: Message[]; before: string | null; loaded: boolean; pending: Pending[] }
