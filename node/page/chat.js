@@ -127,7 +127,7 @@ export class Chat {
     const byId = new Map(thread.messages.map((one) => [one.id, one]));
     for (const message of thread.messages) {
       const today = day(message.received ?? message.created);
-      if (today !== last) { last = today; rows.push({ key: `day-${message.id}`, version: today, make: () => h("li", { class: "day", role: "presentation" }, h("span", null, today)) }); }
+      if (today !== last) { last = today; rows.push({ key: `day-${message.id}`, version: today, make: () => h("li", { class: "day" }, h("span", null, today)) }); }
       const answered = message.reply_to ? byId.get(message.reply_to) ?? null : null;
       rows.push({ key: message.id, version: versionOf(message, answered), make: () => this.#bubble(message, answered) });
     }
@@ -142,7 +142,7 @@ export class Chat {
 
   #start() {
     const contact = this.#contact;
-    return h("li", { class: "start", role: "presentation" }, icon("lock"),
+    return h("li", { class: "start" }, icon("lock"),
       h("p", null, "Messages are end-to-end encrypted. ", contact?.verified_at ? "You compared security numbers." : "You have not compared security numbers yet. "),
       contact && !contact.verified_at ? h("a", { href: `#/verify/${contact.id}` }, "Compare now") : null);
   }

@@ -40,7 +40,7 @@ function put(view, name) {
 
 function empty() {
   if (model.conversations.size > 0) {
-    return h("section", { class: "empty" }, icon("flock"), h("p", null, "Choose a conversation."), h("p", { class: "hint" }, "Ctrl+K searches, ? shows all keys."));
+    return h("section", { class: "empty" }, icon("flock"), h("h1", null, "Choose a conversation."), h("p", { class: "hint" }, "Ctrl+K searches, ? shows all keys."));
   }
   return h("section", { class: "empty" }, icon("flock"), h("h1", null, "Nobody can find you unless you invite them."),
     h("div", { class: "row" }, button("Invite a friend", () => go("/invite"), { class: "primary" }), button("I have an invite", () => go("/add"))));

@@ -1,0 +1,483 @@
+/**
+ * The page in a real browser, against real nodes: what a person does, and what a hostile message tries.
+ *
+ *   node run.js [WORD]      only tests whose name has WORD
+ *
+ * Ends with a line `N passed, M failed`. Needs Chromium (CHROMIUM, or chromium on the path) and the debug build of
+ * `starling` (or STARLING_BIN).
+ */
+
+import { strict as assert } from "node:assert";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+import { DEADLINE_MS, Home, network } from "./nodes.js";
+
+const require = createRequire(import.meta.url);
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const CHROMIUM = process.env.CHROMIUM ?? execFileSync("sh", ["-c", "command -v chromium || command -v chromium-browser"], { encoding: "utf8" }).trim();
+/** Chromium as root in a machine without a way out: it looks for nothing by itself. Its microphone and camera are made up. */
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+const SHOTS = process.env.SHOTS;
+
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+const tests = [];
+const test = (name, run) => tests.push({ name, run });
+
+/** A browser of its own at a home's page; any error of its scripts fails the test. */
+async function browse(home, { link = home.link(), ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1100, height: 720 }, permissions: ["clipboard-read", "clipboard-write"], reducedMotion: "reduce", ...options });
+  context.setDefaultTimeout(DEADLINE_MS);
+  const page = await context.newPage();
+  page.faults = [];
+  page.on("pageerror", (error) => page.faults.push(error.stack));
+  page.on("console", (message) => { if (message.type() === "error" && !/Failed to load resource|WebSocket connection/.test(message.text())) page.faults.push(message.text()); });
+  page.on("request", (request) => { if (!/^(http|ws):\/\/127\.0\.0\.1:|^blob:/.test(request.url())) page.faults.push(`it asked for ${request.url()}`); });
+  await page.goto(link);
+  return page;
+}
+
+/** Two people who know each other, made by the command line; their pages. */
+async function friends(options = {}) {
+  const name = network();
+  const ana = new Home(name), bob = new Home(name);
+  await Promise.all([ana.start(), bob.start()]);
+  ana.run("id", "--name", "Ana");
+  bob.run("id", "--name", "Bob");
+  bob.run("add", ana.run("invite", "--for", "Bob"), "--name", "Ana", "--wait", "ready");
+  bob.run("send", "Ana", "the first one", "--wait", "delivered");
+  const [a, b] = await Promise.all([browse(ana, options.ana), browse(bob, options.bob)]);
+  return { ana, bob, a, b, async end() { for (const page of [a, b]) { assert.deepEqual(page.faults, []); await page.context().close(); } await Promise.all([ana.remove(), bob.remove()]); } };
+}
+
+const chat = async (page, name) => { await page.locator(".chats a", { hasText: name }).click(); await page.locator(".composer textarea").waitFor(); };
+const write = async (page, text) => { await page.locator(".composer textarea").fill(text); await page.keyboard.press("Enter"); };
+const says = (page, text) => page.locator(".messages .text", { hasText: text }).waitFor();
+
+/** No violation that axe knows, on what is shown now. */
+async function accessible(page, what) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  assert.deepEqual(violations.map((one) => `${what}: ${one.id}: ${one.nodes.map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`), []);
+}
+
+async function shot(page, name) {
+  if (!SHOTS) return;
+  mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+}
+
+test("the whole first run, by keyboard alone", async () => {
+  const name = network();
+  const ana = new Home(name), bob = new Home(name);
+  await Promise.all([ana.start(), bob.start()]);
+  const a = await browse(ana);
+  await a.getByRole("heading", { name: "What should friends call you?" }).waitFor();
+  assert.equal(new URL(a.url()).hash, "", "the code does not stay in the address");
+  await accessible(a, "name");
+  await a.keyboard.type("Ana");
+  await a.keyboard.press("Enter");
+  await a.getByRole("heading", { name: "Protect this computer's copy" }).waitFor();
+  await accessible(a, "protection");
+  await tabTo(a, "None, I understand");
+  await a.keyboard.press("Enter");
+  await a.getByRole("heading", { name: "Your first conversation" }).waitFor();
+  await tabTo(a, "Invite a friend");
+  await a.keyboard.press("Enter");
+  await tabTo(a, "For whom?");
+  await a.keyboard.type("Bob");
+  await a.keyboard.press("Enter");
+  const link = await a.getByLabel("The invite", { exact: true }).inputValue();
+  assert.match(link, /^starling:/i);
+  await accessible(a, "invite");
+  await tabTo(a, "Go on");
+  await a.keyboard.press("Enter");
+
+  const b = await browse(bob);
+  await b.keyboard.type("Bob");
+  await b.keyboard.press("Enter");
+  await b.getByRole("heading", { name: "Protect this computer's copy" }).waitFor();
+  await b.keyboard.type("correct horse battery");
+  await b.keyboard.press("Tab");
+  await b.keyboard.type("correct horse battery");
+  await b.keyboard.press("Enter");
+  await b.getByRole("heading", { name: "Your first conversation" }).waitFor();
+  await tabTo(b, "I have an invite");
+  await b.keyboard.press("Enter");
+  await tabTo(b, "Paste the invite, or drop a picture of its QR code here");
+  await b.keyboard.insertText(`> ${link.slice(0, 60)}\n> ${link.slice(60)}`);
+  await tabTo(b, "Look at it");
+  await b.keyboard.press("Enter");
+  await b.getByRole("heading", { name: "From Ana" }).waitFor();
+  await accessible(b, "preview");
+  await tabTo(b, "Add");
+  await b.keyboard.press("Enter");
+  await b.locator(".composer textarea").waitFor();
+  await b.locator(".composer textarea").focus();
+  await b.keyboard.type("Hello from Bob");
+  await b.keyboard.press("Enter");
+  await says(b, "Hello from Bob");
+  await b.locator(".delivery.delivered").waitFor();
+
+  const chats = a.locator(".chats a", { hasText: "Bob" });
+  await chats.locator(".badge").waitFor();
+  await a.keyboard.press("Alt+ArrowDown");
+  await says(a, "Hello from Bob");
+  await a.locator(".composer textarea").focus();
+  await a.keyboard.type("Hello from Ana");
+  await a.keyboard.press("Enter");
+  await says(b, "Hello from Ana");
+  await chats.locator(".badge").waitFor({ state: "detached" });
+  for (const page of [a, b]) { assert.deepEqual(page.faults, []); await page.context().close(); }
+  await Promise.all([ana.remove(), bob.remove()]);
+});
+
+/** Presses Tab until what has this name has the focus, as somebody without a mouse does. */
+async function tabTo(page, name) {
+  for (let presses = 0; presses < 80; presses += 1) {
+    const label = await page.evaluate(() => { const now = document.activeElement; return now ? now.getAttribute("aria-label") || (now.id && document.querySelector(`label[for="${now.id}"]`)?.textContent) || now.textContent : ""; });
+    if (label?.trim() === name) return;
+    await page.keyboard.press("Tab");
+  }
+  assert.fail(`'${name}' cannot be reached by Tab`);
+}
+
+test("a conversation both ways, with its states in words and shapes", async () => {
+  const { a, b, end } = await friends();
+  await chat(a, "Bob");
+  await chat(b, "Ana");
+  await write(a, "hello Bob");
+  await write(a, "two\nlines");
+  await says(b, "hello Bob");
+  await says(b, "lines");
+  await write(b, "three");
+  await says(a, "three");
+  const own = a.locator("li.own", { hasText: "hello Bob" });
+  await own.locator(".delivery.delivered").waitFor();
+  assert.match(await own.locator(".delivery").getAttribute("title"), /^Delivered .*, Bob's device confirmed it$/);
+  const named = await own.evaluate((row) => row.getAttribute("aria-labelledby").split(" ").map((id) => document.getElementById(id).textContent).join(" "));
+  assert.match(named, /^You, .* hello Bob .*Delivered .*Bob's device confirmed it/s);
+  const texts = await a.locator(".messages .text").allTextContents();
+  assert.deepEqual(texts, ["the first one", "hello Bob", "two\nlines", "three"]);
+  await own.locator(".delivery").click();
+  await a.getByRole("heading", { name: "Message details" }).waitFor();
+  await a.getByText("delivered: Bob's device confirmed it").waitFor();
+  await accessible(a, "details");
+  await end();
+});
+
+test("a node that stops and comes back: the draft stays, what was written goes out once", async () => {
+  const { ana, a, b, end } = await friends();
+  await chat(a, "Bob");
+  await chat(b, "Ana");
+  await a.locator(".composer textarea").fill("a draft");
+  await ana.kill();
+  const bar = a.locator(".bar");
+  await bar.getByText("Node stopped.").waitFor();
+  assert.match(await bar.textContent(), /Start it: starling/);
+  await accessible(a, "stopped");
+  assert.equal(await a.locator(".composer textarea").inputValue(), "a draft");
+  await a.keyboard.press("Enter");
+  await a.locator("li.pending", { hasText: "a draft" }).waitFor();
+  await ana.start();
+  await bar.waitFor({ state: "hidden" });
+  await says(b, "a draft");
+  await a.locator("li.pending").waitFor({ state: "detached" });
+  assert.equal(await b.locator(".messages .text", { hasText: "a draft" }).count(), 1);
+  await write(b, "welcome back");
+  await says(a, "welcome back");
+  await a.locator(".composer textarea").fill("kept over a reload");
+  await a.reload();
+  await a.locator(".composer textarea").waitFor();
+  assert.equal(await a.locator(".composer textarea").inputValue(), "kept over a reload");
+  await end();
+});
+
+test("somebody away gets all of it, in order, once", async () => {
+  const { ana, b, a, end } = await friends();
+  await chat(b, "Ana");
+  await ana.kill();
+  for (let number = 1; number <= 5; number += 1) await write(b, `while away ${number}`);
+  await b.locator("li.own", { hasText: "while away 5" }).waitFor();
+  await ana.start();
+  await chat(a, "Bob");
+  await says(a, "while away 5");
+  const texts = (await a.locator(".messages .text").allTextContents()).filter((text) => text.startsWith("while"));
+  assert.deepEqual(texts, [1, 2, 3, 4, 5].map((number) => `while away ${number}`));
+  await end();
+});
+
+test("search over people and all that was said, as one types", async () => {
+  const { a, b, end } = await friends();
+  await chat(b, "Ana");
+  await write(b, "the key lies under the third stone");
+  await a.locator(".chats .preview", { hasText: "third stone" }).waitFor();
+  await a.keyboard.press("Control+k");
+  await a.keyboard.type("STONE thi");
+  await a.locator(".found a", { hasText: "third" }).click();
+  await says(a, "third stone");
+  assert.match(await a.evaluate(() => document.activeElement.textContent), /third stone/, "the message that was found has the focus");
+  await a.keyboard.press("Control+k");
+  await a.keyboard.press("Control+a");
+  await a.keyboard.type("nothing like this");
+  await a.locator(".found").getByText("No messages found").waitFor();
+  await accessible(a, "search");
+  await end();
+});
+
+test("numbers compared by words, and by a picture of the code", async () => {
+  const { a, b, end } = await friends();
+  const compare = async (page, name) => { await chat(page, name); await page.locator(".chathead").getByText("Contact").click(); await page.getByText("Compare security numbers").click(); await page.locator(".qr").waitFor(); };
+  await compare(a, "Bob");
+  await compare(b, "Ana");
+  const words = (page) => page.locator(".words li").allTextContents();
+  assert.deepEqual(await words(a), await words(b));
+  assert.equal((await words(a)).length, 8);
+  await accessible(a, "verify");
+  await shot(a, "verify-light");
+  // Bob photographs Ana's screen.
+  const picture = await a.locator(".qr").screenshot();
+  await b.locator("input[type=file]").setInputFiles({ name: "screen.png", mimeType: "image/png", buffer: picture });
+  await b.locator(".view").getByText(/^ Verified/).waitFor();
+  await b.locator(".chats .verified").waitFor();
+  // Somebody else's picture marks nothing.
+  await a.locator("input[type=file]").setInputFiles({ name: "own.png", mimeType: "image/png", buffer: picture });
+  await a.getByText("This is your own code.").waitFor();
+  await a.locator("input[type=file]").setInputFiles({ name: "x.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await a.getByText("The picture cannot be read").waitFor();
+  await a.getByRole("button", { name: "They match" }).click();
+  await a.locator(".chats .verified").waitFor();
+  await end();
+});
+
+test("lock and unlock, in every tab", async () => {
+  const { ana, a, end } = await friends();
+  const other = await a.context().newPage();
+  await other.goto(ana.link());
+  await other.locator(".chats a").waitFor();
+  await a.goto(`${ana.url}/#/settings`);
+  await a.getByLabel("New passphrase").fill("correct horse battery");
+  await a.getByLabel("Once more").fill("correct horse battery");
+  await a.getByRole("button", { name: "Protect" }).click();
+  await a.getByRole("button", { name: "Lock now" }).click();
+  for (const page of [a, other]) await page.getByRole("heading", { name: "Locked" }).waitFor();
+  assert.equal(await other.getByText("the first one").count(), 0, "nothing of it stays on the screen");
+  await accessible(a, "locked");
+  await shot(a, "locked-light");
+  await a.getByLabel("Passphrase").fill("wrong horse");
+  await a.keyboard.press("Enter");
+  await a.getByText("That passphrase does not open this vault.").waitFor();
+  await a.getByLabel("Passphrase").fill("correct horse battery");
+  await a.getByRole("button", { name: /^Unlock/ }).click();
+  await a.locator(".chats a").waitFor();
+  await other.locator(".chats a").waitFor();
+  await end();
+});
+
+test("a link is good once, another port cannot read the token, a session can be ended", async () => {
+  const { ana, a, b, end } = await friends();
+  const link = ana.link();
+  const first = await browse(ana, { link });
+  await first.locator(".chats a").waitFor();
+  const second = await browse(ana, { link });
+  await second.getByRole("heading", { name: "This page belongs to the node on this computer." }).waitFor();
+  await second.getByText("This link was used before").waitFor();
+  await accessible(second, "login");
+  // A page of another program on this computer, in the same browser.
+  const server = createServer((_, response) => { response.setHeader("content-type", "text/html"); response.end("<title>other</title>"); });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const foreign = await first.context().newPage();
+  await foreign.goto(`http://127.0.0.1:${server.address().port}/`);
+  const seen = await foreign.evaluate(async (url) => {
+    const ask = (path, init) => fetch(url + path, init).then((answer) => answer.text(), () => "refused");
+    const socket = await new Promise((done) => { const one = new WebSocket(`${url.replace("http", "ws")}/v1/events/ws?ticket=x`); one.onopen = () => done("open"); one.onerror = () => done("refused"); });
+    return { stored: [sessionStorage.length, localStorage.length, document.cookie], health: await ask("/v1/health"), status: await ask("/v1/status", { headers: { Authorization: "Bearer x" } }), socket, framed: await new Promise((done) => { const frame = document.createElement("iframe"); frame.src = url; frame.onload = () => { try { done(frame.contentDocument ? "read" : "closed"); } catch { done("closed"); } }; document.body.append(frame); }) };
+  }, ana.url);
+  assert.deepEqual(seen, { stored: [0, 0, ""], health: "refused", status: "refused", socket: "refused", framed: "closed" });
+  server.close();
+  // Signed out from the other browser: at once.
+  await a.goto(`${ana.url}/#/settings`);
+  await a.getByRole("button", { name: "Sign it out" }).first().click();
+  await first.getByRole("heading", { name: "This page belongs to the node on this computer." }).waitFor();
+  assert.equal(await first.evaluate(() => sessionStorage.length + localStorage.length), 0);
+  for (const page of [first, second]) await page.context().close();
+  await b.locator(".chats a").waitFor();
+  await end();
+});
+
+test("kept signed in, a browser needs no link after it was closed", async () => {
+  const { ana, a, end } = await friends();
+  await a.goto(`${ana.url}/#/settings`);
+  await a.getByLabel(/Keep this browser signed in/).check();
+  await a.waitForFunction(() => localStorage.getItem("starling-session") && !sessionStorage.getItem("starling-session"));
+  const again = await a.context().newPage();
+  await again.goto(ana.url);
+  await again.locator(".chats a").waitFor();
+  await end();
+});
+
+test("hostile texts and names are shown harmless", async () => {
+  const { bob, a, b, end } = await friends();
+  const texts = ["<img src=x onerror=alert(1)><script>alert(2)</script>", "javascript:alert(1) data:text/html,<b>", "\u202Egnp.exe\u202C \u2066isolated", `Z${"\u0301".repeat(600)}end`, "https://example.org/\u202Emoc.live and http://user:pass@evil.example/", "\u0007\u001b[31mred\u0000", "نص عربي with English"];
+  await chat(b, "Ana");
+  for (const text of texts) await write(b, text);
+  await chat(a, "Bob");
+  await says(a, "with English");
+  assert.equal(await a.locator(".messages img, .messages script, .messages iframe").count(), 0);
+  const hrefs = await a.locator(".messages .text a").evaluateAll((links) => links.map((one) => [one.getAttribute("href"), one.rel, one.target]));
+  for (const [href, rel, target] of hrefs) { assert.match(href, /^https?:/); assert.equal(rel, "noopener noreferrer"); assert.equal(target, "_blank"); }
+  const shown = (await a.locator(".messages .text").allTextContents()).join("\n");
+  assert.doesNotMatch(shown, /[\u0000-\u0008\u001b\u202a-\u202e\u2066-\u2069]/u);
+  const tall = await a.locator(".messages li", { hasText: "end" }).first().boundingBox();
+  assert.ok(tall.height < 120, `marks pile up to ${tall.height} px`);
+  // A link asks before it leads out, and says where.
+  await a.locator(".messages .text a").last().click();
+  await a.getByRole("heading", { name: "Leave this page?" }).waitFor();
+  assert.match(await a.locator("dialog").textContent(), /evil\.example/);
+  await a.getByRole("button", { name: "Stay" }).click();
+  bob.run("contacts", "rename", "Ana", "<b>A\u0301na</b>");
+  await b.locator(".chats a", { hasText: "<b>" }).waitFor();
+  await accessible(a, "hostile");
+  await end();
+});
+
+test("reply, react, edit, delete for both", async () => {
+  const { a, b, end } = await friends();
+  await chat(a, "Bob");
+  await chat(b, "Ana");
+  const act = async (page, text, name) => { const row = page.locator(".messages li", { has: page.locator(".text", { hasText: text }) }); await row.focus(); await page.keyboard.press("Enter"); await page.getByRole("menuitem", { name, exact: true }).click(); };
+  await act(a, "the first one", "Reply");
+  await write(a, "my answer");
+  await b.locator(".quote", { hasText: "the first one" }).waitFor();
+  await act(b, "my answer", "React with 👍");
+  await a.locator(".reactions", { hasText: "👍" }).waitFor();
+  await act(b, "my answer", "Take back 👍");
+  await a.locator(".reactions").waitFor({ state: "detached" });
+  await act(a, "my answer", "Edit");
+  await a.locator(".composer textarea").fill("my better answer");
+  await a.keyboard.press("Enter");
+  await says(b, "my better answer");
+  await b.locator(".meta", { hasText: "edited" }).waitFor();
+  await accessible(b, "edited");
+  await act(a, "my better answer", "Delete...");
+  await a.getByRole("button", { name: "For both" }).click();
+  await b.locator(".messages").getByText("Message deleted").waitFor();
+  assert.equal(await b.getByText("my better answer").count(), 0);
+  await end();
+});
+
+test("a long text goes in parts and arrives whole", async () => {
+  const { a, b, end } = await friends();
+  await chat(a, "Bob");
+  await chat(b, "Ana");
+  const long = Array.from({ length: 900 }, (_, number) => `line ${number}`).join("\n");
+  await write(a, long);
+  await says(b, "line 899");
+  assert.equal(await b.locator(".messages .text").last().textContent(), long);
+  await a.locator(".composer textarea").fill("x".repeat(64_001));
+  await a.keyboard.press("Enter");
+  await a.getByText("64,000 fit in a message").waitFor();
+  assert.equal((await a.locator(".composer textarea").inputValue()).length, 64_001, "it is not lost");
+  await end();
+});
+
+test("mute, block, disappearing messages, a request", async () => {
+  const { ana, bob, a, b, end } = await friends();
+  await chat(a, "Bob");
+  await a.locator(".chathead").getByText("Contact").click();
+  await a.getByLabel("Mute: no notifications").check();
+  await a.locator(".chats").getByText("muted").waitFor({ state: "attached" });
+  await a.getByLabel("Messages you write disappear after").selectOption("86400");
+  await accessible(a, "contact");
+  await a.getByRole("button", { name: "Open the conversation" }).click();
+  await a.locator(".chip", { hasText: "1 day" }).waitFor();
+  await write(a, "gone tomorrow");
+  await chat(b, "Ana");
+  await b.locator("li.theirs", { hasText: "gone tomorrow" }).getByText("disappears").waitFor({ state: "attached" });
+  await a.locator(".chathead").getByText("Contact").click();
+  await a.getByRole("button", { name: "Block" }).click();
+  await a.getByRole("button", { name: "Unblock" }).waitFor();
+  await write(b, "can you hear me");
+  await a.getByRole("button", { name: "Unblock" }).click();
+  await a.getByRole("button", { name: "Block", exact: true }).waitFor();
+  const zoe = new Home(ana.network);
+  await zoe.start();
+  zoe.run("id", "--name", "Zoe");
+  const [, address] = /(starling:\S+)/i.exec(ana.run("id"));
+  zoe.run("add", address, "--name", "Ana");
+  await a.locator("nav .badge").waitFor();
+  await a.locator("nav").getByText("Requests").click();
+  await a.getByText("Zoe").waitFor();
+  await accessible(a, "requests");
+  await a.getByRole("button", { name: "Accept" }).click();
+  await a.locator(".chats a", { hasText: "Zoe" }).waitFor();
+  await zoe.remove();
+  assert.ok(bob.url);
+  await end();
+});
+
+test("every screen is accessible, light and dark, wide and 320 px, at twice the size of text", async () => {
+  const dark = { colorScheme: "dark" };
+  const { ana, bob, a, b, end } = await friends({ bob: dark });
+  for (const [home, page] of [[ana, a], [bob, b]]) {
+    const kind = page === a ? "light" : "dark";
+    await page.locator(".chats a").waitFor();
+    const id = (await page.locator(".chats a").getAttribute("href")).split("/")[2];
+    await chat(page, page === a ? "Bob" : "Ana");
+    await write(page, `Is the lake frozen yet? I could be there at seven.`);
+    await page.locator(".delivery.delivered").first().waitFor();
+    for (const route of ["", `c/${id}`, "invite", "add", "requests", `contact/${id.replace("c_", "p_")}`, "flock", "settings", "keys"]) {
+      await page.goto(`${home.url}/#/${route}`);
+      await page.locator(".loading").waitFor({ state: "detached" });
+      await accessible(page, `${kind} /${route}`);
+      await shot(page, `${(route || "home").split("/")[0]}-${kind}`);
+      await page.setViewportSize({ width: 320, height: 640 });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(wide <= 320, `${kind} /${route} is ${wide} px wide in 320`);
+      await shot(page, `${(route || "home").split("/")[0]}-${kind}-narrow`);
+      await page.setViewportSize({ width: 1100, height: 720 });
+    }
+    await page.evaluate(() => document.documentElement.style.setProperty("font-size", "200%"));
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 1100);
+  }
+  await end();
+});
+
+test("weight and first paint", async () => {
+  const { ana, a, end } = await friends();
+  await a.locator(".chats a").waitFor();
+  const bytes = await a.evaluate(() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation")).filter((one) => /\/page\/|\/$/.test(new URL(one.name).pathname)).reduce((sum, one) => sum + one.decodedBodySize, 0));
+  assert.ok(bytes > 20_000 && bytes <= 150 * 1024, `the page weighs ${bytes} bytes`);
+  console.log(`    ${bytes} bytes in all; first contentful paint ${Math.round(await a.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0))} ms`);
+  assert.ok(ana.port);
+  await end();
+});
+
+const wanted = process.argv[2] ?? "";
+let passed = 0, failed = 0;
+for (const { name, run } of tests.filter((one) => one.name.includes(wanted))) {
+  const began = Date.now();
+  try {
+    await run();
+    passed += 1;
+    console.log(`ok     ${name} (${Date.now() - began} ms)`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED ${name} (${Date.now() - began} ms)\n${error.stack ?? error}`);
+    const folder = process.env.FAILED_SHOTS;
+    if (folder) {
+      mkdirSync(folder, { recursive: true });
+      let number = 0;
+      for (const context of browser.contexts()) for (const page of context.pages()) await page.screenshot({ path: join(folder, `${name.replace(/\W+/g, "-").slice(0, 40)}-${number++}.png`) }).catch(() => writeFileSync(join(folder, "closed"), ""));
+    }
+    for (const context of browser.contexts()) await context.close();
+  }
+}
+await browser.close();
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed > 0 ? 1 : 0);
