@@ -19,6 +19,10 @@ sim SEED NODES="30":
 reference SEEDS="32" FIRST_SEED="1":
     tests/reference/run {{SEEDS}} {{FIRST_SEED}}
 
+# The page in a real browser: just page, or just page search
+page WORD="":
+    tests/page/run {{WORD}}
+
 # Real nodes on this machine, measured from start to recovery.
 demo NODES="8":
     cargo build --release --workspace

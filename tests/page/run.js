@@ -8,11 +8,13 @@
  */
 
 import { strict as assert } from "node:assert";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import lighthouse from "lighthouse";
 import { chromium } from "playwright-core";
 
 import { DEADLINE_MS, Home, network } from "./nodes.js";
@@ -456,6 +458,42 @@ test("weight and first paint", async () => {
   console.log(`    ${bytes} bytes in all; first contentful paint ${Math.round(await a.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0))} ms`);
   assert.ok(ana.port);
   await end();
+});
+
+test("Lighthouse finds it accessible", async () => {
+  const name = network();
+  const ana = new Home(name);
+  await ana.start();
+  ana.run("id", "--name", "Ana");
+  const profile = mkdtempSync(join(tmpdir(), "starling-lighthouse-"));
+  const child = spawn(CHROMIUM, ["--headless", ...FLAGS, "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
+  try {
+    const port = await new Promise((found, failed) => {
+      let said = "";
+      child.stderr.on("data", (piece) => { said += piece; const line = /DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)\//.exec(said); if (line) found(Number(line[1])); });
+      child.once("exit", () => failed(new Error(said)));
+    });
+    const over = await chromium.connectOverCDP(`http://127.0.0.1:${port}`);
+    const page = await over.contexts()[0].newPage();
+    await page.goto(ana.link());
+    await page.locator(".listhead").waitFor();
+    // A tab of Lighthouse's own is another tab: it needs the session that is kept.
+    await page.goto(`${ana.url}/#/settings`);
+    await page.getByLabel(/Keep this browser signed in/).check();
+    await page.waitForFunction(() => localStorage.getItem("starling-session"));
+    await page.close();
+    const { lhr } = await lighthouse(`${ana.url}/#/settings`, { port, logLevel: "error", disableStorageReset: true, onlyCategories: ["accessibility"] });
+    const failures = Object.values(lhr.audits).filter((audit) => audit.score === 0).map((audit) => audit.id);
+    console.log(`    accessibility ${Math.round(lhr.categories.accessibility.score * 100)}`);
+    assert.ok(lhr.categories.accessibility.score >= 0.95, failures.join(", "));
+    assert.equal(lhr.finalDisplayedUrl.endsWith("#/settings"), true);
+    await over.close();
+  } finally {
+    child.kill();
+    await new Promise((ended) => child.exitCode !== null || child.signalCode !== null ? ended() : child.once("exit", ended));
+    await ana.remove();
+    rmSync(profile, { recursive: true, force: true });
+  }
 });
 
 const wanted = process.argv[2] ?? "";

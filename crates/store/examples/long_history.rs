@@ -24,9 +24,10 @@ const APART_MS: u64 = 17 * 60 * 1_000;
 /// Number of the first one: above those of a conversation that has just begun.
 const FIRST: u64 = 1_000;
 const WORDS: &[&str] = &[
-    "and", "the", "train", "late", "again", "coffee", "tomorrow", "at", "seven", "no", "yes", "maybe", "bridge", "where",
-    "are", "you", "photos", "from", "lake", "thanks", "for", "dinner", "it", "was", "lovely", "keys", "under", "mat",
-    "call", "me", "when", "home", "rain", "all", "day", "here", "book", "you", "lent", "me", "is", "great", "see",
+    "and", "the", "train", "late", "again", "coffee", "tomorrow", "at", "seven", "no", "yes", "maybe", "bridge",
+    "where", "are", "you", "photos", "from", "lake", "thanks", "for", "dinner", "it", "was", "lovely", "keys", "under",
+    "mat", "call", "me", "when", "home", "rain", "all", "day", "here", "book", "you", "lent", "me", "is", "great",
+    "see",
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ mod clean;
 mod completions;
 mod connect;
 mod contacts;
+mod exec;
 mod failure;
 mod follow;
 mod hints;

@@ -7,7 +7,7 @@ use starling_api::{ClientError, ContactId, ConversationId, EventType, Time};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
-use super::{clean, follow, status, times};
+use super::{clean, exec, follow, status, times};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// Only these types, e.g. message.received,message.state.
     #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = event_type)]
     types: Vec<EventType>,
+    /// Run this for each event, one after another: the event is on its stdin, and in STARLING_... variables.
+    #[arg(long, value_name = "CMD")]
+    exec: Option<String>,
 }
 
 fn event_type(text: &str) -> Result<EventType, String> {
@@ -60,7 +63,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
             Err(ClientError::TimedOut) => return Ok(Exit::Ok),
             line => line?,
         };
-        if terminal.json {
+        if let Some(command) = &arguments.exec {
+            exec::run(terminal, command, &line.event, &line.text)?;
+        } else if terminal.json {
             terminal.line(&line.text)?;
         } else {
             terminal.line(&words(&line.event, &mut names))?;

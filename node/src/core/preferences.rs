@@ -71,26 +71,26 @@ impl Preferences {
 
     /// Makes a change. The conversation of which something else is known now, if any; `None` when nothing changed.
     pub(crate) fn apply(&mut self, change: Preference) -> Option<Option<ContactNumber>> {
-        let before = self.clone();
-        let contact = match change {
+        let (contact, mark) = match change {
             Preference::Read(contact, up_to) => {
-                let mark = self.marks.entry(contact).or_default();
-                mark.read_up_to = mark.read_up_to.max(Some(up_to));
-                Some(contact)
+                let mark = self.mark(contact);
+                (contact, Mark { read_up_to: mark.read_up_to.max(Some(up_to)), ..mark })
             }
-            Preference::Muted(contact, muted) => {
-                self.marks.entry(contact).or_default().muted = muted;
-                Some(contact)
-            }
+            Preference::Muted(contact, muted) => (contact, Mark { muted, ..self.mark(contact) }),
             Preference::NoPassphrase(accepted) => {
+                let changed = self.no_passphrase_accepted != accepted;
                 self.no_passphrase_accepted = accepted;
-                None
+                return changed.then_some(None);
             }
         };
+        if self.mark(contact) == mark {
+            return None;
+        }
+        self.marks.insert(contact, mark);
         while self.marks.len() > MARKS_MAX {
             self.marks.pop_first();
         }
-        (*self != before).then_some(contact)
+        Some(Some(contact))
     }
 }
 

@@ -111,7 +111,7 @@ impl App {
     }
 
     /// Number of the newest event, if the vault is open.
-    fn newest_event(&self) -> Option<u64> {
+    pub(crate) fn newest_event(&self) -> Option<u64> {
         self.node.reader().ok()?;
         let newest = *self.node.watch_events().borrow();
         Some(newest)

@@ -2,6 +2,7 @@
 
 pub(super) mod backup;
 mod messages;
+mod metrics;
 mod node;
 mod page;
 mod people;
@@ -25,6 +26,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/page/{*name}", get(files::file))
         .route("/v1/health", get(node::health))
         .route("/v1/status", get(status::status))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/id", get(node::id))
         .route("/v1/settings", get(node::settings).patch(node::change_settings))
         .route("/v1/login-codes", post(page::new_code))

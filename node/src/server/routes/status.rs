@@ -8,7 +8,7 @@ use starling_messenger::view::StatusView;
 
 use super::node::core_status;
 use crate::core::handle::{NetworkView, Protection, Unavailable};
-use crate::server::answer::{Answer, ok};
+use crate::server::answer::{Answer, Fault, ok};
 use crate::server::app::App;
 use crate::server::convert;
 use crate::server::fault::MEGABYTE;
@@ -25,17 +25,22 @@ const NAMED_MAX: usize = 8;
 const CLOCK_WARN_MS: u64 = 120_000;
 
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
+    ok(present(&app).await?)
+}
+
+/// The state of the node, and all that a person should know of it.
+pub(super) async fn present(app: &App) -> Result<Status, Fault> {
     let state = app.node.state();
     // A node that is locked, starting or stopping still says so, with `null` for what is in the vault.
     let core = match app.node.reader() {
-        Ok(_) => Some(core_status(&app).await?),
+        Ok(_) => Some(core_status(app).await?),
         Err(Unavailable::Locked | Unavailable::Starting | Unavailable::Stopping | Unavailable::Busy) => None,
     };
     let network = app.node.network();
     let free_bytes = app.node.free_bytes();
     let protected = convert::protected(app.node.protection());
     let clock = core.as_ref().and_then(clock);
-    ok(Status {
+    Ok(Status {
         state: convert::node_state(state),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         network: app.network.name.clone(),
@@ -58,7 +63,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
         }),
         clock,
         protected,
-        warnings: warnings(asks_for_passphrase(&app), free_bytes, network.as_ref(), core.as_ref()),
+        warnings: warnings(asks_for_passphrase(app), free_bytes, network.as_ref(), core.as_ref()),
         api: app.url.clone(),
         name: core.as_ref().map(|view| view.name.clone()),
         peer: network.as_ref().map(|view| view.peer.clone()),
