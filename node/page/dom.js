@@ -67,7 +67,7 @@ export function icon(name) {
   svg.setAttribute("viewBox", "0 0 16 16");
   svg.setAttribute("aria-hidden", "true");
   svg.classList.add("icon");
-  if (name === "tick") svg.classList.add("bold");
+  if (name === "tick" || name === "dots") svg.classList.add("bold");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   path.setAttribute("d", SHAPES[name]);
   svg.append(path);

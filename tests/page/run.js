@@ -426,12 +426,18 @@ test("mute, block, disappearing messages, a request", async () => {
 test("every screen is accessible, light and dark, wide and 320 px, at twice the size of text", async () => {
   const dark = { colorScheme: "dark" };
   const { ana, bob, a, b, end } = await friends({ bob: dark });
+  await chat(a, "Bob");
+  await chat(b, "Ana");
+  await write(a, "Made it home. The train stood an hour on the bridge, with the best view of the lake all year.");
+  await says(b, "best view");
+  await write(b, "Lucky you! Here it rained all day.");
+  await says(a, "rained");
   for (const [home, page] of [[ana, a], [bob, b]]) {
     const kind = page === a ? "light" : "dark";
     await page.locator(".chats a").waitFor();
     const id = (await page.locator(".chats a").getAttribute("href")).split("/")[2];
     await chat(page, page === a ? "Bob" : "Ana");
-    await write(page, `Is the lake frozen yet? I could be there at seven.`);
+    await write(page, page === a ? "Is dinner still at seven?" : "At seven. Bring the book, if you are done with it.");
     await page.locator(".delivery.delivered").first().waitFor();
     for (const route of ["", `c/${id}`, "invite", "add", "requests", `contact/${id.replace("c_", "p_")}`, "flock", "settings", "keys"]) {
       await page.goto(`${home.url}/#/${route}`);

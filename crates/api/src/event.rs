@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -176,14 +177,14 @@ impl fmt::Display for EventType {
 }
 
 /// Data of `node.state`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStateData {
     /// The new state.
     pub state: NodeState,
 }
 
 /// Data of `node.peers`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodePeersData {
     /// Connected.
     pub connected: u32,
@@ -192,14 +193,14 @@ pub struct NodePeersData {
 }
 
 /// Data of `node.reach`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeReachData {
     /// The new reach.
     pub reach: Reach,
 }
 
 /// Data of `node.warning`. The words are in `status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeWarningData {
     /// For programs.
     pub code: String,
@@ -208,14 +209,14 @@ pub struct NodeWarningData {
 }
 
 /// Data of `contact.removed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContactRemovedData {
     /// Which.
     pub id: ContactId,
 }
 
 /// Data of `message.state`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageStateData {
     /// Which message.
     pub id: MessageId,
@@ -226,7 +227,7 @@ pub struct MessageStateData {
 }
 
 /// Data of `message.deleted`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageDeletedData {
     /// Which message.
     pub id: MessageId,
@@ -235,7 +236,7 @@ pub struct MessageDeletedData {
 }
 
 /// Data of `events.gap`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventsGapData {
     /// Number of the oldest event that is still there: the next one.
     pub oldest: u64,

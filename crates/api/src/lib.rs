@@ -17,6 +17,7 @@ pub mod event_stream;
 pub mod id;
 pub mod message;
 pub mod node;
+pub mod openapi;
 pub mod people;
 pub mod search;
 pub mod secret;

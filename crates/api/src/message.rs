@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -12,7 +13,7 @@ use crate::time::Time;
 
 /// Where a message is. The order is total and events never go back, but for a late receipt, which turns
 /// `expired` into `delivered`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateName {
     /// On this computer.
@@ -44,7 +45,7 @@ impl StateName {
 }
 
 /// Why a message waits on this computer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueuedReason {
     /// Nobody is there to take it.
@@ -65,7 +66,7 @@ pub enum QueuedReason {
 }
 
 /// State of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageState {
     /// Where it is.
     pub name: StateName,
@@ -117,7 +118,7 @@ impl<'de> Deserialize<'de> for Writer {
 }
 
 /// Whether the writer's clock can be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SenderClock {
     /// It came well before it was written: the writer's clock, or this one, is wrong.
@@ -128,7 +129,7 @@ pub enum SenderClock {
 }
 
 /// A message, own or received.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// Its id.
     pub id: MessageId,
@@ -161,7 +162,7 @@ pub struct Message {
 }
 
 /// `GET /v1/conversations/{id}/messages`, in the order in which they are shown, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Messages {
     /// The conversation.
     pub conversation: ConversationId,
@@ -172,7 +173,7 @@ pub struct Messages {
 }
 
 /// Query of `GET /v1/conversations/{id}/messages`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessagesQuery {
     /// Only messages that came to this node before that one.
@@ -187,7 +188,7 @@ pub struct MessagesQuery {
 }
 
 /// A conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversation {
     /// Its id.
     pub id: ConversationId,
@@ -207,7 +208,7 @@ pub struct Conversation {
 }
 
 /// Body of `PUT /v1/conversations/{id}/read`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MarkRead {
     /// The newest message that was read. An older one than before changes nothing.
@@ -215,7 +216,7 @@ pub struct MarkRead {
 }
 
 /// Body of `PATCH /v1/conversations/{id}`: what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeConversation {
     /// Whether new messages raise no notification.
@@ -224,7 +225,7 @@ pub struct ChangeConversation {
 }
 
 /// Answer to `PUT /v1/conversations/{id}/read` and to `PATCH /v1/conversations/{id}`; data of `conversation.read`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationMarks {
     /// The conversation.
     pub id: ConversationId,
@@ -235,14 +236,14 @@ pub struct ConversationMarks {
 }
 
 /// `GET /v1/conversations`, last activity first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversations {
     /// All conversations.
     pub conversations: Vec<Conversation>,
 }
 
 /// Body of `POST /v1/conversations/{id}/messages`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendMessage {
     /// A UUID. A second send under it returns the first message instead of sending again.
@@ -272,7 +273,7 @@ pub struct Sent {
 }
 
 /// `GET /v1/messages/{id}/trace`: a message's life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trace {
     /// The message as it is now.
     pub message: Message,
@@ -283,7 +284,7 @@ pub struct Trace {
 }
 
 /// One line of a message's life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceLine {
     /// When.
     pub time: Time,
@@ -304,7 +305,7 @@ pub struct TraceLine {
 }
 
 /// What happened to a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TraceStep {
     /// Written to disk.

@@ -1,11 +1,12 @@
 //! The node itself: health, status, settings, its reusable address, peers, and the vault's passphrase.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Passphrase;
 
 /// State of the node as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// Opening its files.
@@ -37,7 +38,7 @@ impl NodeState {
 }
 
 /// Whether others can reach this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// By a confirmed address of its own.
@@ -54,7 +55,7 @@ pub enum Reach {
 }
 
 /// How the key to the vault is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protected {
     /// By a file that only its owner can read.
@@ -64,14 +65,14 @@ pub enum Protected {
 }
 
 /// `GET /v1/health`, the only call without a token: `{"v":1,"state":"locked"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// State.
     pub state: NodeState,
 }
 
 /// `GET /v1/status`. While the vault is locked, what is inside it is `null`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// State.
     pub state: NodeState,
@@ -118,7 +119,7 @@ pub struct Status {
 }
 
 /// Peers, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerCounts {
     /// Connected.
     pub connected: u32,
@@ -129,7 +130,7 @@ pub struct PeerCounts {
 }
 
 /// Own messages on their way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Outbox {
     /// Waiting on this computer.
     pub queued: u32,
@@ -138,7 +139,7 @@ pub struct Outbox {
 }
 
 /// What is kept for everyone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreUse {
     /// Envelopes.
     pub envelopes: u64,
@@ -151,7 +152,7 @@ pub struct StoreUse {
 }
 
 /// This computer's clock against those of its peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
     /// This clock minus the median of the peers', ms: positive when this computer is ahead.
     pub offset_ms: i64,
@@ -160,7 +161,7 @@ pub struct Clock {
 }
 
 /// What a person should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// For programs: `no_passphrase`, `clock`, `low_disk`, `disk_full`, `network`, `devices_forked`, `mark_lost`.
     pub code: String,
@@ -173,7 +174,7 @@ pub struct Warning {
 }
 
 /// Ways to a first peer that were tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tried {
     /// Whether the node looks on the local network.
     pub mdns: bool,
@@ -184,7 +185,7 @@ pub struct Tried {
 }
 
 /// `GET` and `PATCH /v1/settings`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     /// The name that friends see.
     pub name: String,
@@ -194,7 +195,7 @@ pub struct Settings {
 }
 
 /// Body of `PATCH /v1/settings`: what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeSettings {
     /// The name that friends see, 1 to 64 bytes.
@@ -206,7 +207,7 @@ pub struct ChangeSettings {
 }
 
 /// `GET /v1/id`: the reusable address. Strangers who use it arrive as requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// `starling:...`
     pub link: String,
@@ -227,7 +228,7 @@ pub struct Identity {
 }
 
 /// A connected peer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// Its libp2p peer id.
     pub peer: String,
@@ -244,14 +245,14 @@ pub struct Peer {
 }
 
 /// `GET /v1/peers`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Peers {
     /// Connected peers.
     pub peers: Vec<Peer>,
 }
 
 /// Body of `POST /v1/peers`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddPeer {
     /// A multiaddr that ends in `/p2p/...`.
@@ -259,7 +260,7 @@ pub struct AddPeer {
 }
 
 /// Body of `POST /v1/unlock`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unlock {
     /// The passphrase.
@@ -267,7 +268,7 @@ pub struct Unlock {
 }
 
 /// Body of `POST /v1/backup`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MakeBackup {
     /// The passphrase under which it is sealed, 8 to 1,024 bytes. It need not be the vault's.
@@ -275,7 +276,7 @@ pub struct MakeBackup {
 }
 
 /// Body of `POST /v1/passphrase`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangePassphrase {
     /// The present one, if there is one.

@@ -1,5 +1,6 @@
 //! Contacts, invites, and people who wrote without one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ContactId, ConversationId, InviteId, RequestId};
@@ -7,7 +8,7 @@ use crate::node::Reach;
 use crate::time::Time;
 
 /// State of a contact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContactState {
     /// Has an invite from here and has not answered.
@@ -23,7 +24,7 @@ pub enum ContactState {
 }
 
 /// A contact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contact {
     /// Its id.
     pub id: ContactId,
@@ -53,21 +54,21 @@ pub struct Contact {
 }
 
 /// `GET /v1/contacts`, last activity first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contacts {
     /// All contacts.
     pub contacts: Vec<Contact>,
 }
 
 /// Answer to adding or changing a contact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OneContact {
     /// The contact.
     pub contact: Contact,
 }
 
 /// Body of `POST /v1/contacts`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddContact {
     /// An invite or an address, as it was pasted.
@@ -81,7 +82,7 @@ pub struct AddContact {
 }
 
 /// Which of two device lists that carry a contact's signature is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceList {
     /// The one known first.
@@ -91,7 +92,7 @@ pub enum DeviceList {
 }
 
 /// `GET /v1/contacts/{id}/verification`, and the answer to `PUT`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verification {
     /// Twelve groups of five digits, the same on both sides.
     pub number: Vec<String>,
@@ -108,7 +109,7 @@ pub struct Verification {
 }
 
 /// What a scanned code says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scan {
     /// Each side has the other's true key.
@@ -122,7 +123,7 @@ pub enum Scan {
 }
 
 /// Body of `PUT /v1/contacts/{id}/verification`: one of the two.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
     /// Set the mark, or drop it.
@@ -134,7 +135,7 @@ pub struct Verify {
 }
 
 /// Body of `PATCH /v1/contacts/{id}`: what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeContact {
     /// Another local name.
@@ -152,7 +153,7 @@ pub struct ChangeContact {
 }
 
 /// State of an invite made here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InviteState {
     /// Not used yet.
@@ -166,7 +167,7 @@ pub enum InviteState {
 }
 
 /// An invite made here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invite {
     /// Its id.
     pub id: InviteId,
@@ -194,14 +195,14 @@ pub struct Invite {
 }
 
 /// `GET /v1/invites`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invites {
     /// All invites made here.
     pub invites: Vec<Invite>,
 }
 
 /// Body of `POST /v1/invites`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateInvite {
     /// For whom; the guest becomes a contact of this name.
@@ -213,7 +214,7 @@ pub struct CreateInvite {
 }
 
 /// Body of `POST /v1/invites/inspect`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InspectInvite {
     /// An invite or an address, as it was pasted.
@@ -221,7 +222,7 @@ pub struct InspectInvite {
 }
 
 /// What an invite says, before it is used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InvitePreview {
     /// The name of its maker; empty if they gave none.
     pub name: String,
@@ -246,7 +247,7 @@ pub struct InvitePreview {
 }
 
 /// Somebody who wrote without an invite.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Request {
     /// Its id.
     pub id: RequestId,
@@ -261,14 +262,14 @@ pub struct Request {
 }
 
 /// `GET /v1/requests`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Requests {
     /// All that wait for an answer.
     pub requests: Vec<Request>,
 }
 
 /// Body of `POST /v1/requests/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerRequest {
     /// Make them a contact, or forget them.
@@ -279,7 +280,7 @@ pub struct AnswerRequest {
 }
 
 /// Answer to `POST /v1/requests/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AnsweredRequest {
     /// The new contact; `null` when refused.
     pub contact: Option<Contact>,

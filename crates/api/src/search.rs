@@ -1,12 +1,13 @@
 //! Searching the history, and reading QR codes from pictures.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::MessageId;
 use crate::message::Message;
 
 /// Query of `GET /v1/search`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchQuery {
     /// Words, at most 256 bytes: each must occur in a message, in any case, also as a part of a word.
@@ -20,7 +21,7 @@ pub struct SearchQuery {
 }
 
 /// `GET /v1/search`, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchResults {
     /// What was found.
     pub messages: Vec<Message>,
@@ -29,7 +30,7 @@ pub struct SearchResults {
 }
 
 /// Answer to `POST /v1/scan`, whose body is a picture, PNG or JPEG.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Scanned {
     /// Texts of the QR codes in it, at most 16; none when no code could be read.
     pub texts: Vec<String>,

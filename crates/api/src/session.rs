@@ -1,12 +1,13 @@
 //! Signing in to the page: one-use codes, sessions, and tickets for the event socket.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::SessionId;
 use crate::time::Time;
 
 /// Answer to `POST /v1/login-codes`: what `starling open` shows or opens.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoginCode {
     /// 128 random bits in groups of four characters; good for one session.
     pub code: String,
@@ -17,7 +18,7 @@ pub struct LoginCode {
 }
 
 /// Body of `POST /v1/sessions`, which needs no token.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenSession {
     /// The code, in any case, with or without its hyphens.
@@ -28,7 +29,7 @@ pub struct OpenSession {
 }
 
 /// Answer to `POST /v1/sessions`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenedSession {
     /// Its id.
     pub id: SessionId,
@@ -39,7 +40,7 @@ pub struct OpenedSession {
 }
 
 /// A session of a browser.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -58,14 +59,14 @@ pub struct Session {
 }
 
 /// `GET /v1/sessions`, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sessions {
     /// All that are open.
     pub sessions: Vec<Session>,
 }
 
 /// Answer to `POST /v1/events/ticket`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventTicket {
     /// For `GET /v1/events/ws?ticket=`: once, within ten seconds.
     pub ticket: String,

@@ -8,6 +8,7 @@ mod guard;
 #[allow(dead_code, reason = "the command line's tests use the rest")]
 mod harness;
 mod http;
+mod openapi;
 mod page;
 mod people;
 mod sends;

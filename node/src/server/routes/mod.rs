@@ -26,6 +26,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/page/{*name}", get(files::file))
         .route("/v1/health", get(node::health))
         .route("/v1/status", get(status::status))
+        .route("/openapi.json", get(node::openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/id", get(node::id))
         .route("/v1/settings", get(node::settings).patch(node::change_settings))

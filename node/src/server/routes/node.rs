@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use starling_api::node::{AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, Peers, Settings, Unlock};
 use starling_api::{Code, Passphrase};
 use starling_messenger::turn::{Command, Reply};
@@ -17,6 +18,11 @@ use crate::server::{convert, fault};
 
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Answer {
     ok(Health { state: convert::node_state(app.node.state()) })
+}
+
+/// The description of this API, without `"v":1` before it: it is a document of its own kind.
+pub(crate) async fn openapi(State(app): State<Arc<App>>) -> Response {
+    axum::Json(starling_api::openapi::document(&app.url, env!("CARGO_PKG_VERSION"))).into_response()
 }
 
 pub(crate) async fn id(State(app): State<Arc<App>>) -> Answer {
