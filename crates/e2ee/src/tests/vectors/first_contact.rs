@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::identity::{bob_prekeys_input, envelope_hex, ephemeral, ephemeral_input, identity, identity_input, prekeys};
 use super::message::{EnvelopeInput, prefix_hex, some_records, unpadded};
-use super::{Case, Family, Outcome, array, bytes, flipped, hex, number, sample_hex, with};
+use super::{Case, Family, Outcome, array, bytes, flipped, hex, number, sample, sample_hex, with};
 use crate::handshake::{OuterFirstContact, accept, initiate, recognise, seal_outer};
-use crate::identity::ListHead;
+use crate::identity::{Identity, ListHead};
 use crate::prekey::{Bundle, OneTimePrekey};
 use crate::primitives::hash::hkdf;
 use crate::primitives::label;
@@ -70,14 +70,17 @@ fn seal_cases() -> Vec<Case> {
 
 /// The envelope, and the session from which it was sealed is gone.
 fn seal(input: &Value) -> Sealed {
+    seal_as(&identity(&input["initiator"]), input)
+}
+
+fn seal_as(alice: &Identity, input: &Value) -> Sealed {
     let bundle = bundle(&input["responder"], &input["prekeys"]);
     let one_time = one_time(&input["one_time"]);
     let named = one_time.as_ref().map(|prekey| (prekey.id(), prekey.public()));
     let script = ["ephemeral_secret", "kem_randomness", "ratchet_secret"].map(|field| bytes(&input[field]));
     let mut script = Scripted::new(&script.concat());
-    let (alice, generation) = (identity(&input["initiator"]), number(&input["generation"]));
-    let network = array(&input["network"]);
-    let mut session = initiate(&alice, &bundle, named, generation, &network, NOW_MS, &mut script).expect("usable keys");
+    let (generation, network) = (number(&input["generation"]), array(&input["network"]));
+    let mut session = initiate(alice, &bundle, named, generation, &network, NOW_MS, &mut script).expect("usable keys");
     let (prefix, ephemeral) = (HeadPrefix(array(&input["prefix"])), ephemeral(&input["ephemeral"]));
     let records = record::decode(&bytes(&input["records"])).expect("well formed");
     let mut seal = || session.seal_first_contact(&prefix, &records, &ephemeral, &mut script).expect("pending");
@@ -184,7 +187,28 @@ fn open_cases() -> Vec<Case> {
         let input = flipped(&input, &format!("/envelope/{field}"), index);
         cases.push(Case::invalid("flipped_byte", field, input));
     }
+    cases.extend(later_list_cases(&input));
     cases
+}
+
+/// The initiator speaks for version 3 of her list.
+fn later_list_cases(input: &Value) -> Vec<Case> {
+    let mut alice = identity(&identity_input("Alice"));
+    alice.follow(&ListHead { version: 2, head: sample("head of version 2") }).expect("a version is left");
+    let third = alice.list_head();
+    let sealed = envelope_hex(&input["envelope"]["prefix"], &seal_as(&alice, &seal_input()));
+    let input = with(input, "/envelope", sealed);
+    let known = |version: u32, head: [u8; 32]| {
+        with(&input, "/known_list", json!({ "list_version": version, "list_head": hex(head) }))
+    };
+    vec![
+        Case::valid("list version 3, nothing is known", input.clone()),
+        Case::valid("list version 3, 1 is known", known(1, sample("head of version 1"))),
+        Case::valid("list version 3, 2 is known, with another head than follows from it", known(2, [7; 32])),
+        Case::valid("list version 3, which is known", known(3, third.head)),
+        Case::invalid("older_device_list", "list version 3, 4 is known", known(4, sample("head of version 4"))),
+        Case::invalid("forked_device_list", "list version 3, 3 is known with another head", known(3, [7; 32])),
+    ]
 }
 
 fn run_open(input: &Value) -> Option<Outcome> {
