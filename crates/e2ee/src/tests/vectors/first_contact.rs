@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::identity::{bob_prekeys_input, envelope_hex, ephemeral, ephemeral_input, identity, identity_input, prekeys};
 use super::message::{EnvelopeInput, prefix_hex, some_records, unpadded};
 use super::{Case, Family, Outcome, array, bytes, flipped, hex, number, sample, sample_hex, with};
-use crate::handshake::{OuterFirstContact, accept, initiate, recognise, seal_outer};
+use crate::handshake::{OuterFirstContact, accept, generation_allowed, initiate, recognise, seal_outer};
 use crate::identity::{Identity, ListHead};
 use crate::prekey::{Bundle, OneTimePrekey};
 use crate::primitives::hash::hkdf;
@@ -188,7 +188,44 @@ fn open_cases() -> Vec<Case> {
         cases.push(Case::invalid("flipped_byte", field, input));
     }
     cases.extend(later_list_cases(&input));
+    cases.extend(generation_cases(&input));
+    cases.extend(alarm_cases(&input));
     cases
+}
+
+/// Another head for the version that the initiator speaks for.
+fn forked(input: &Value) -> Value {
+    with(input, "/known_list", json!({ "list_version": 1, "list_head": hex([7; 32]) }))
+}
+
+/// A stranger's handshakes of any gen, all else being right.
+fn generation_cases(input: &Value) -> Vec<Case> {
+    let of = |generation: u32| {
+        let seal_input = with(&seal_input(), "/generation", generation.into());
+        with(input, "/envelope", run_seal(&seal_input).expect("valid").expect["envelope"].clone())
+    };
+    vec![
+        Case::valid("gen 16 of a stranger", of(16)),
+        Case::invalid("generation", "gen 17 of a stranger", of(17)),
+        Case::invalid("generation", "gen 0", of(0)),
+        Case::invalid("generation", "gen 17, and a forked list: no alarm", forked(&of(17))),
+    ]
+}
+
+/// Forks that are told although the handshake would fail, and one that is not.
+fn alarm_cases(input: &Value) -> Vec<Case> {
+    let inside = |index: usize| forked(&resealed(input, index, |byte| *byte ^= 1));
+    vec![
+        Case::invalid(
+            "forked_device_list",
+            "a fork, and the OPK is spent",
+            forked(&with(input, "/one_time", Value::Null)),
+        ),
+        Case::invalid("forked_device_list", "a fork, and no such bundle", inside(5)),
+        Case::invalid("forked_device_list", "a fork, and another sig_i", inside(1_337)),
+        Case::invalid("forked_device_list", "a fork, and a message that does not open", inside(1_457)),
+        Case::invalid("signature", "a head that the certificate is not over: no alarm", inside(153)),
+    ]
 }
 
 /// The initiator speaks for version 3 of her list.
@@ -220,6 +257,7 @@ fn run_open(input: &Value) -> Option<Outcome> {
         head: array(&input["known_list"]["list_head"]),
     });
     let outer = recognise(prekeys.inbox_keys(), &envelope.parts())?;
+    generation_allowed(None, outer.generation()).then_some(())?;
     let network = array(&input["network"]);
     let accepted = accept(&bob, &prekeys, one_time.as_ref(), &outer, known.as_ref(), &network, NOW_MS).ok()?;
     let device = outer.device();
