@@ -297,10 +297,11 @@ impl Identity {
 }
 
 /// Whether `cert` is the account's over this device and this state of its list:
-/// Ed25519(A, L("device") || S || D || list_version || list_head).
+/// Ed25519(A, L("device") || S || D || list_version || list_head). No list has version 0.
 pub(crate) fn is_certified(device: &DevicePublic, list: &ListHead, cert: &[u8; SIGNATURE_BYTES]) -> bool {
     let version = list.version.to_le_bytes();
-    verify(&device.account, &[label!("device"), &device.signing, &device.agreement, &version, &list.head], cert)
+    list.version != 0
+        && verify(&device.account, &[label!("device"), &device.signing, &device.agreement, &version, &list.head], cert)
 }
 
 /// Entry point for a fuzzer: no list of `data`'s makes the decoder misbehave, and what parses encodes to itself.

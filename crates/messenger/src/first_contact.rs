@@ -4,6 +4,7 @@
 use rand_core::CryptoRng;
 use starling_e2ee::handshake::{AcceptError, Accepted, OuterFirstContact, accept, generation_allowed};
 use starling_e2ee::identity::DevicePublic;
+use starling_e2ee::session::Session;
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::{Epoch, Tag};
 
@@ -304,24 +305,9 @@ impl<P: EnvelopePool> Messenger<P> {
         self.wake_inbox(rng);
     }
 
-    /// Forgets all sessions of somebody who is removed or refused, but not how far their handshakes had come.
+    /// Forgets all sessions of somebody who is removed or refused.
     pub(crate) fn forget_sessions(&mut self, owner: Owner) {
-        let account = match owner {
-            Owner::Contact(number) => self.contacts.get(number).map(|contact| contact.account),
-            Owner::Request(number) => self.invitations.requests.get(&number).map(|request| request.account),
-        };
-        let slots = self.sessions.of(owner);
-        let entries = slots.iter().filter_map(|&slot| self.sessions.get(slot));
-        let highest = entries.map(|entry| entry.session.generation()).max();
-        if let (Some(account), Some(generation)) = (account, highest) {
-            let (was_contact, forgotten_unix_ms) = (matches!(owner, Owner::Contact(_)), self.now.unix_ms);
-            let record = GenerationRecord { account, generation, was_contact, forgotten_unix_ms };
-            self.mark(Dirty::Generation(account));
-            if let Some(gone) = self.generations.remember(record) {
-                self.mark(Dirty::Generation(gone));
-            }
-        }
-        slots.into_iter().for_each(|slot| self.forget_session(slot));
+        self.sessions.of(owner).into_iter().for_each(|slot| self.forget_session(slot));
     }
 
     /// The highest generation ever used with a device of `account`.
@@ -338,7 +324,7 @@ impl<P: EnvelopePool> Messenger<P> {
         present.max(self.generations.get(account).map(|record| record.generation))
     }
 
-    /// Forgets a session with all of its keys.
+    /// Forgets a session with all of its keys, but not how far the handshakes with its account had come.
     pub(crate) fn forget_session(&mut self, slot: Slot) {
         let Some(mut entry) = self.sessions.remove(slot) else { return };
         let id = entry.session.id();
@@ -346,5 +332,77 @@ impl<P: EnvelopePool> Messenger<P> {
             self.delete_skipped(id, tag);
         }
         self.mark(Dirty::Session(id));
+        self.remember_generation(entry.owner, &entry.session);
+    }
+
+    /// Notes the generation of a session that is gone, if none that is known is as high: a later device of the account
+    /// counts on from it.
+    fn remember_generation(&mut self, owner: Owner, gone: &Session) {
+        let (account, generation) = (gone.peer().account, gone.generation());
+        if self.highest_known(Some(owner), &account) >= Some(generation) {
+            return;
+        }
+        let (was_contact, forgotten_unix_ms) = (matches!(owner, Owner::Contact(_)), self.now.unix_ms);
+        let record = GenerationRecord { account, generation, was_contact, forgotten_unix_ms };
+        self.mark(Dirty::Generation(account));
+        if let Some(crowded_out) = self.generations.remember(record) {
+            self.mark(Dirty::Generation(crowded_out));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use starling_e2ee::handshake::initiate;
+    use starling_e2ee::identity::Identity;
+    use starling_e2ee::prekey::{Bundle, Prekeys};
+    use starling_e2ee::seal::{Ephemeral, HeadPrefix, Parts};
+    use starling_relay::pool::MemoryPool;
+    use starling_wire::network::NetworkParameters;
+
+    use super::*;
+    use crate::messenger::Setup;
+    use crate::turn::Now;
+
+    const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ms: 5_000 };
+
+    /// A bundle of `identity`'s, as it is read from its envelope.
+    fn bundle_of(identity: &Identity, rng: &mut ChaCha20Rng) -> Bundle {
+        let hour = Epoch::from_unix_ms(NOW.unix_ms).0;
+        let mut prekeys = Prekeys::new();
+        prekeys.renew(identity, 0, hour, rng);
+        let [a, b, c, d] = hour.to_le_bytes();
+        let prefix = HeadPrefix([1, 0, 0, 0, 0, 0, a, b, c, d]);
+        let sealed = prekeys.seal_bundle(&prefix, &[7; 32], &Ephemeral::generate(rng)).expect("just renewed");
+        let parts = Parts { prefix, tag: sealed.tag, ephemeral: sealed.ephemeral, body: &sealed.body };
+        Bundle::open(&parts, &[7; 32], None, None, hour).expect("valid")
+    }
+
+    /// Whoever comes with a new device counts on from the handshakes of the one before, of which no session may be left.
+    #[test]
+    fn generations_of_sessions_that_are_gone_still_count() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let parameters = NetworkParameters::test("memory");
+        let pool = MemoryPool::new(&parameters);
+        let setup = Setup { parameters, onion_secret: [1; 32], name: String::new() };
+        let (mut messenger, _) = Messenger::create(setup, pool, NOW, &mut rng);
+        let old = Identity::generate(&mut rng);
+        let account = old.public().account;
+        let (number, owner) = (ContactNumber(1), Some(Owner::Contact(ContactNumber(1))));
+        messenger.contacts.insert(Contact::new(number, "Ana".to_owned(), account, NOW.unix_ms));
+        let bundle = bundle_of(&old, &mut rng);
+        let slots = [20, 18].map(|generation| {
+            let session =
+                initiate(&messenger.identity, &bundle, None, generation, &messenger.network.0, NOW.unix_ms, &mut rng);
+            messenger.sessions.insert(session.expect("usable keys"), Owner::Contact(number))
+        });
+        assert_eq!(messenger.highest_known(owner, &account), Some(20));
+        for slot in slots {
+            messenger.forget_session(slot);
+            assert_eq!(messenger.highest_known(owner, &account), Some(20));
+        }
+        assert_eq!(messenger.sessions.count(Owner::Contact(number)), 0);
     }
 }

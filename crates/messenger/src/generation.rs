@@ -1,8 +1,9 @@
-//! The highest handshake generation with people whose sessions were forgotten. SPEC: B7 (ranks).
+//! The highest handshake generation with people, among sessions that were forgotten. SPEC: B7 (ranks).
 //!
 //! Somebody who was removed or refused may still hold the old sessions. A new one of the same generation would be
 //! ranked against those by its random id, and half of the time lose: they would write on a session that is not
-//! here any more. So the next handshake begins one above.
+//! here any more. So the next handshake begins one above. And a contact's new device counts on from the handshakes of
+//! the one before: were those forgotten with their sessions, it would seem to jump too far.
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 from . import spoil, trace, vectors
+from .contacts import produce_contacts
 from .produce import produce
 
 
@@ -18,7 +19,10 @@ def check_vectors(arguments):
 
 
 def make(arguments):
-    document = produce(arguments.seed, arguments.post_quantum, arguments.hostile)
+    if arguments.contacts:
+        document = produce_contacts(arguments.seed)
+    else:
+        document = produce(arguments.seed, arguments.post_quantum, arguments.hostile)
     write(document, arguments.output)
     return 0
 
@@ -75,6 +79,7 @@ def main():
     verb.add_argument("--seed", type=int, required=True)
     verb.add_argument("--post-quantum", action="store_true", help="with the post-quantum ratchet (B8)")
     verb.add_argument("--hostile", action="store_true", help="a short one, for what a hostile peer may try")
+    verb.add_argument("--contacts", action="store_true", help="the one with several sessions; always with B8")
     verb.add_argument("--output", help="a file; standard output without it")
     verb.set_defaults(run=make)
     verb = verbs.add_parser("replay", help="exit code 1 if a trace comes out otherwise")

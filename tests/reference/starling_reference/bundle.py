@@ -103,8 +103,6 @@ def open_bundle(envelope, addr, account, pinned, now_hour):
     if not envelope.small:
         raise Refused("body_length")
     check_body(envelope)
-    if envelope.tag != bundle_tag(addr, envelope.epoch_hour // 168):
-        raise Refused("other_address")
     data = aead_open(*bundle_key(addr, envelope.ephemeral), envelope.body, envelope.ad0)[:BUNDLE_BYTES]
     bundle = read_bundle(data)
     if account is not None and account != bundle.device.account:
@@ -115,9 +113,11 @@ def open_bundle(envelope, addr, account, pinned, now_hour):
         raise Refused("from_the_future")
     if pinned is not None:
         listed, seq = pinned
-        if (bundle.listed.version, bundle.seq) < (listed.version, seq):
+        if bundle.listed.version < listed.version:
             raise Refused("older_than_pinned")
         bundle.listed.check_against(listed)
+        if bundle.listed == listed and bundle.seq < seq:
+            raise Refused("older_than_pinned")
     return bundle
 
 

@@ -38,8 +38,8 @@ class Party:
         self.prekeys = {}  # seq -> Prekeys
         self.sessions = {}  # EK -> Session
         self.remembered = {}  # H(EK || ct) -> (EK, bundle_seq)
-        self.lists = {}  # Device -> Listed
-        self.generations = {}  # Device -> the highest known
+        self.lists = {}  # account -> Listed, the known one
+        self.generations = {}  # account -> the highest known
 
     def expire(self, now_s):
         """Erases what has outlived its time."""
@@ -121,8 +121,13 @@ class Party:
 
     def _put(self, session, listed):
         self.sessions[session.name] = session
-        self.lists[session.peer] = max(listed, self.lists.get(session.peer, listed), key=lambda l: l.version)
-        self.generations[session.peer] = max(session.generation, self.generations.get(session.peer, 0))
+        account = session.peer.account
+        self.learn(account, listed)
+        self.generations[account] = max(session.generation, self.generations.get(account, 0))
+
+    def learn(self, account, listed):
+        """A bundle or a first contact that was taken speaks for this list."""
+        self.lists[account] = max(self.lists.get(account, listed), listed, key=lambda l: l.version)
 
     # Receiving
 
@@ -172,10 +177,14 @@ class Party:
     def _respond(self, hello, now_s):
         """B11, 8: the session that a first contact proposes, not yet in place."""
         me = self.identity
+        if not 1 <= hello.generation <= self.generations.get(hello.device.account, 0) + GENERATION_JUMP_MAX:
+            raise Refused("generation")
+        if hello.ephemeral in self.sessions:
+            raise Refused("session_name_taken")
         if hello.device == me.device:
             raise Refused("from_ourselves")
         check_cert(hello.device, hello.listed, hello.cert)
-        hello.listed.check_against(self.lists.get(hello.device))
+        hello.listed.check_against(self.lists.get(hello.device.account))
         prekeys = self.prekeys.get(hello.bundle_seq)
         if prekeys is None:
             raise Refused("bundle_gone")
@@ -184,8 +193,6 @@ class Party:
             one_time_secret = self.one_time.get(hello.one_time_id)
             if one_time_secret is None:
                 raise Refused("one_time_prekey_gone")
-        if not 1 <= hello.generation <= self.generations.get(hello.device, 0) + GENERATION_JUMP_MAX:
-            raise Refused("generation")
         kem_key, dk = kem_key_pair(prekeys.kem_seed)
         parts = handshake.Parts(
             network=self.network,

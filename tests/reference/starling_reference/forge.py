@@ -82,7 +82,7 @@ class Forger:
         party = deepcopy(self.producer.world.parties[by or self.by])
         bundle = self.producer.world.pinned[self.by, self.to]
         if generation is None:
-            generation = self.producer.world.parties[self.to].generations.get(party.identity.device, 0) + 1
+            generation = self.producer.world.parties[self.to].generations.get(party.identity.device.account, 0) + 1
         secrets = self.rng.randbytes(32), self.rng.randbytes(32)
         name = party.begin(bundle, generation, None, *secrets, self.producer.now_s)
         session = party.sessions[name]
@@ -141,7 +141,7 @@ class Forger:
         """Who does not refuse all-zero results agrees with this one on every key."""
         party = deepcopy(self.producer.world.parties[self.by])
         bundle = self.producer.world.pinned[self.by, self.to]
-        generation = self.producer.world.parties[self.to].generations.get(party.identity.device, 0) + 1
+        generation = self.producer.world.parties[self.to].generations.get(party.identity.device.account, 0) + 1
         ct, shared = kem_encapsulate(bundle.kem_key, self.rng.randbytes(32))
         me = party.identity
         hello = Hello(generation, bundle.seq, 0, 0, SMALL_ORDER, me.device, me.listed, me.cert, ct, bytes(64))

@@ -80,6 +80,8 @@ def cert_message(device, listed):
 
 
 def check_cert(device, listed, cert):
+    if listed.version == 0:
+        raise Refused("list_version")
     ed25519_verify(device.account, cert_message(device, listed), cert)
 
 

@@ -137,6 +137,12 @@ def ed25519_sign(seed, message):
     return Ed25519PrivateKey.from_private_bytes(seed).sign(message)
 
 
+def ed25519_challenge(commitment, public, message):
+    """k, as the 32 bytes of a scalar."""
+    k = hashlib.sha512(commitment + public + message).digest()
+    return (int.from_bytes(k, "little") % _L).to_bytes(32, "little")
+
+
 def ed25519_verify(public, message, signature):
     """Strict: neither key nor R of small order, S below the group order, no cofactor (OpenSSL has none)."""
     in_range = int.from_bytes(signature[32:], "little") < _L

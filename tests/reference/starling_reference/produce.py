@@ -30,7 +30,7 @@ class Drawn(Randomness):
 
 
 class Producer:
-    def __init__(self, seed, post_quantum):
+    def __init__(self, seed, post_quantum, names=("a", "b")):
         self.rng = rng = random.Random(f"{seed} {post_quantum}")
         self.seed = seed
         self.now_s = START_S
@@ -43,7 +43,7 @@ class Producer:
             "comment": f"seed {seed}, loss {self.loss}, mean delay {self.delay_s} s",
             "post_quantum": post_quantum,
             "network": blake3_256(b"reference").hex(),
-            "parties": [self._party(name) for name in ("a", "b")],
+            "parties": [self._party(name) for name in names],
             "events": [],
         }
         self.world = World(self.document)
@@ -106,7 +106,7 @@ class Producer:
     def begin(self, by, one_time=None, generation=None):
         device = self.world.parties[other(by)].identity.device
         if generation is None:
-            generation = self.world.parties[by].generations.get(device, 0) + 1
+            generation = self.world.parties[by].generations.get(device.account, 0) + 1
         self._do(
             "begin",
             by=by,
@@ -302,7 +302,7 @@ class Producer:
         self.begin("a")
         self.contact(wait_s=29 * DAY_S - self.now_s % 3600, opens=False)
         self.publish("b")
-        known = self.world.parties["b"].generations[self.world.parties["a"].identity.device]
+        known = self.world.parties["b"].generations[self.world.parties["a"].identity.device.account]
         self.begin("a", generation=known + GENERATION_JUMP_MAX + 1)
         self.contact(wait_s=60, opens=False)
         # Lower than the one before, so that it is not the best one of a's.

@@ -86,8 +86,9 @@ class World:
     def _read_bundle(self, _, event, __):
         owner = self.owners[event["bundle"]]
         account = self.parties[owner].identity.device.account
-        old = self.pinned.get((event["by"], owner))
-        pinned = old and (old.listed, old.seq)
+        reader, old = self.parties[event["by"]], self.pinned.get((event["by"], owner))
+        known = reader.lists.get(account)
+        pinned = known and (known, old.seq if old and old.listed == known else 0)
         try:
             found = bundle.open_bundle(
                 self.envelopes[event["bundle"]], self.addresses[owner], account, pinned, event["now_s"] // 3600
@@ -95,6 +96,7 @@ class World:
         except Refused:
             return {"seq": None}
         self.pinned[event["by"], owner] = found
+        reader.learn(account, found.listed)
         return {"seq": found.seq}
 
     def _begin(self, _, event, __):

@@ -9,6 +9,8 @@ from .envelope import Ephemeral, Envelope, check_body
 from .primitives import (
     Refused,
     blake3_256,
+    ed25519_challenge,
+    ed25519_verify,
     kem_check,
     kem_decapsulate,
     kem_encapsulate,
@@ -91,6 +93,14 @@ def problem_of(check, case):
     except Mismatch as mismatch:
         return str(mismatch)
     return None if case["result"] == "valid" else f"not refused ({case['reason']})"
+
+
+def ed25519(i, steps, expect):
+    i = unhex(i)
+    ed25519_verify(i["public"], i["message"], i["signature"])
+    commitment = i["signature"][:32]
+    require({"challenge": ed25519_challenge(commitment, i["public"], i["message"])}, unhex(steps))
+    require({"commitment": commitment}, unhex(expect))
 
 
 def tags(i, steps, expect):
@@ -325,7 +335,7 @@ def first_contact_open(i, steps, expect):
     if i["known_list"]:
         opened = first_contact.open_outer(envelope, responder.inboxes()[0])
         known = unhex(i["known_list"])
-        responder.lists[opened.hello.device] = identity.Listed(known["list_version"], known["list_head"])
+        responder.lists[opened.hello.device.account] = identity.Listed(known["list_version"], known["list_head"])
     got = responder.receive(envelope, 0)
     opened = first_contact.open_outer(envelope, responder.inboxes()[0])
     hello = opened.hello
@@ -436,6 +446,7 @@ def verification_code(i, steps, expect):
 
 
 CHECKS = {
+    "ed25519": ed25519,
     "tags": tags,
     "root_step": root_step,
     "post_quantum": post_quantum_,

@@ -14,6 +14,7 @@ WORDS_SHA256 = "2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24dbda
 CODE_PREFIX = "STARLING-VERIFY:"
 CODE_BYTES = 65
 CODE_VERSION = 1
+CODE_TEXT_MAX = 512
 
 
 def word_list():
@@ -67,22 +68,21 @@ def encode(maker, about):
 
 def decode(text):
     """(maker, about)."""
-    text = text.strip().upper()
-    if not text.startswith(CODE_PREFIX):
+    text = "".join(c.upper() if c.isascii() else c for c in text.strip())
+    if len(text.encode()) > CODE_TEXT_MAX or not text.startswith(CODE_PREFIX):
         raise Refused("not_a_code")
     digits = text[len(CODE_PREFIX) :]
     try:
         data = base64.b32decode(digits + "=" * (-len(digits) % 8))
-    except binascii.Error:
+    except (binascii.Error, ValueError):
         raise Refused("damaged") from None
+    if base64.b32encode(data).decode("ascii").rstrip("=") != digits:
+        raise Refused("damaged")
     if data and data[0] > CODE_VERSION:
         raise Refused("newer_version")
     if len(data) != CODE_BYTES or data[0] != CODE_VERSION:
         raise Refused("damaged")
-    maker, about = data[1:33], data[33:]
-    if encode(maker, about) != text:
-        raise Refused("damaged")
-    return maker, about
+    return data[1:33], data[33:]
 
 
 def compare(maker, about, own, theirs, other_contacts):

@@ -185,7 +185,7 @@ impl Producer {
 
     fn begin(&mut self, by: usize, one_time: Option<Hex>) {
         let peer = self.world.parties[NAMES[1 - by]].identity.public();
-        let highest = self.world.parties[NAMES[by]].generations.get(&peer).copied().unwrap_or(0);
+        let highest = self.world.parties[NAMES[by]].generations.get(&peer.account).copied().unwrap_or(0);
         let (ephemeral_secret, kem_randomness) = (secret(&mut self.rng, 32), secret(&mut self.rng, 32));
         self.event(Operation::Begin {
             by: name(by),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use starling_e2ee::handshake::{OuterFirstContact, accept, generation_allowed, initiate, recognise};
 use starling_e2ee::identity::{DevicePublic, Identity, ListHead};
-use starling_e2ee::prekey::{Bundle, OneTimePrekey, Prekeys};
+use starling_e2ee::prekey::{Bundle, OneTimePrekey, Pinned, Prekeys};
 use starling_e2ee::record::{self, Record};
 use starling_e2ee::seal::{Class, Ephemeral, HeadPrefix, Parts, Tag};
 use starling_e2ee::session::{ChainId, Position, Session, SessionId};
@@ -28,8 +28,10 @@ pub(crate) struct Party {
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     /// Digest of a first contact to its session and our bundle.
     known: BTreeMap<[u8; 32], (SessionId, u32)>,
-    lists: BTreeMap<DevicePublic, ListHead>,
-    pub(crate) generations: BTreeMap<DevicePublic, u32>,
+    /// What is known of an account's device list.
+    lists: BTreeMap<[u8; 32], ListHead>,
+    /// The highest generation with an account.
+    pub(crate) generations: BTreeMap<[u8; 32], u32>,
 }
 
 /// What a delivery that opens says.
@@ -94,14 +96,19 @@ impl Party {
     }
 
     fn add(&mut self, session: Session, list: ListHead) {
-        let (peer, generation) = (*session.peer(), session.generation());
-        let known = self.lists.entry(peer).or_insert(list);
+        let (account, generation) = (session.peer().account, session.generation());
+        self.learn(account, list);
+        let highest = self.generations.entry(account).or_insert(generation);
+        *highest = generation.max(*highest);
+        self.sessions.insert(session.id(), session);
+    }
+
+    /// A bundle or a first contact that was taken speaks for this list.
+    fn learn(&mut self, account: [u8; 32], list: ListHead) {
+        let known = self.lists.entry(account).or_insert(list);
         if known.version < list.version {
             *known = list;
         }
-        let highest = self.generations.entry(peer).or_insert(generation);
-        *highest = generation.max(*highest);
-        self.sessions.insert(session.id(), session);
     }
 
     /// B11.
@@ -130,14 +137,17 @@ impl Party {
             let opened = self.sessions.get_mut(known)?.open_repeated(outer, now_s * 1_000).ok()?;
             return Some(Opened { session, position, records: opened.records, one_time: None });
         }
-        if !generation_allowed(self.generations.get(outer.device()).copied(), outer.generation()) {
+        let account = &outer.device().account;
+        if !generation_allowed(self.generations.get(account).copied(), outer.generation())
+            || self.sessions.contains_key(&session)
+        {
             return None;
         }
         let one_time = match outer.one_time_id() {
             Some(id) => Some(self.one_time.get(&id)?),
             None => None,
         };
-        let known_list = self.lists.get(outer.device());
+        let known_list = self.lists.get(account);
         let accepted =
             accept(&self.identity, &self.prekeys, one_time, outer, known_list, network, now_s * 1_000).ok()?;
         let one_time = outer.one_time_id();
@@ -287,10 +297,16 @@ impl World {
             (party.identity.public().account, party.addr)
         };
         let key = (by.to_owned(), owner);
-        let pinned = self.pinned.get(&key).map(Bundle::pinned);
+        let before = self.pinned.get(&key).map(Bundle::pinned);
+        let known = self.party(by)?.lists.get(&account).copied();
+        let pinned = known.map(|list| {
+            let seq = before.filter(|before| before.list == list).map_or(0, |before| before.seq);
+            Pinned { list, seq }
+        });
         let bundle = Bundle::open(&parts_of(&envelope)?, &addr, Some(&account), pinned.as_ref(), hour_of(now_s));
         let seq = bundle.as_ref().ok().map(|bundle| bundle.seq);
         if let Ok(bundle) = bundle {
+            self.party(by)?.learn(account, bundle.list);
             self.pinned.insert(key, bundle);
         }
         Ok(json!({ "seq": seq }))

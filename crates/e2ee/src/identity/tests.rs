@@ -132,3 +132,15 @@ proptest::proptest! {
         fuzz_device_list(&bytes);
     }
 }
+
+#[test]
+fn a_certificate_over_a_version_that_no_list_has_does_not_hold() {
+    let account = account();
+    let device = DevicePublic { account: account.public(), signing: [1; 32], agreement: [2; 32] };
+    let holds = |version| {
+        let list = ListHead { version, head: [3; 32] };
+        is_certified(&device, &list, &account::certify(&account, &device, &list))
+    };
+    assert!(holds(1) && holds(u32::MAX));
+    assert!(!holds(0));
+}

@@ -196,6 +196,29 @@ fn device_lists_go_forward_only_and_a_fork_is_an_alarm() {
 }
 
 #[test]
+fn a_fork_is_told_although_the_handshake_would_fail() {
+    let mut world = World::new(17);
+    let mut alice = world.initiated();
+    let ephemeral = world.ephemeral();
+    let hour = prefix(Class::Small, NOW_HOUR);
+    let message = alice.seal_first_contact(&hour, &[], &ephemeral, &mut world.rng).expect("pending");
+    let plaintext = inside(&outer(&world, &Envelope::small(message.sealed)));
+    let inbox = world.bundle().inbox;
+    let known = ListHead { version: 1, head: [1; 32] };
+    let fork = Fork { device: world.alice.public(), list: world.alice.list_head() };
+    // bundle_seq, ct, sig_i, the message's header and its body.
+    for index in [5, 249, 1_337, 1_401, 1_457] {
+        let mut changed = plaintext.clone();
+        changed[index] ^= 1;
+        let envelope = resealed(&inbox, &ephemeral, changed);
+        let result = accept_with(&world, &envelope, Some(&world.one_time), Some(&known));
+        assert_eq!(result, Err(AcceptError::ForkedList(Box::new(fork))), "byte {index}");
+    }
+    let whole = resealed(&inbox, &ephemeral, plaintext);
+    assert_eq!(accept_with(&world, &whole, None, Some(&known)), Err(AcceptError::ForkedList(Box::new(fork))));
+}
+
+#[test]
 fn a_fork_is_not_claimed_by_forgers() {
     let mut world = World::new(10);
     let mut alice = world.initiated();

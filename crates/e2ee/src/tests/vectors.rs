@@ -6,6 +6,7 @@
 //! the KEM's seeds, never the seed of a generator.
 
 mod conversation;
+mod ed25519;
 mod first_contact;
 mod identity;
 mod keys;
@@ -53,7 +54,8 @@ impl Case {
     }
 }
 
-const FAMILIES: [Family; 16] = [
+const FAMILIES: [Family; 17] = [
+    ed25519::STRICT,
     keys::TAGS,
     keys::ROOT_STEP,
     keys::CHAIN,

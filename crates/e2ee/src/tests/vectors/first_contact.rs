@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::identity::{bob_prekeys_input, envelope_hex, ephemeral, ephemeral_input, identity, identity_input, prekeys};
 use super::message::{EnvelopeInput, prefix_hex, some_records, unpadded};
-use super::{Case, Family, Outcome, array, bytes, flipped, hex, number, sample_hex, with};
-use crate::handshake::{OuterFirstContact, accept, initiate, recognise, seal_outer};
-use crate::identity::ListHead;
+use super::{Case, Family, Outcome, array, bytes, flipped, hex, number, sample, sample_hex, with};
+use crate::handshake::{OuterFirstContact, accept, generation_allowed, initiate, recognise, seal_outer};
+use crate::identity::{Identity, ListHead};
 use crate::prekey::{Bundle, OneTimePrekey};
 use crate::primitives::hash::hkdf;
 use crate::primitives::label;
@@ -70,14 +70,17 @@ fn seal_cases() -> Vec<Case> {
 
 /// The envelope, and the session from which it was sealed is gone.
 fn seal(input: &Value) -> Sealed {
+    seal_as(&identity(&input["initiator"]), input)
+}
+
+fn seal_as(alice: &Identity, input: &Value) -> Sealed {
     let bundle = bundle(&input["responder"], &input["prekeys"]);
     let one_time = one_time(&input["one_time"]);
     let named = one_time.as_ref().map(|prekey| (prekey.id(), prekey.public()));
     let script = ["ephemeral_secret", "kem_randomness", "ratchet_secret"].map(|field| bytes(&input[field]));
     let mut script = Scripted::new(&script.concat());
-    let (alice, generation) = (identity(&input["initiator"]), number(&input["generation"]));
-    let network = array(&input["network"]);
-    let mut session = initiate(&alice, &bundle, named, generation, &network, NOW_MS, &mut script).expect("usable keys");
+    let (generation, network) = (number(&input["generation"]), array(&input["network"]));
+    let mut session = initiate(alice, &bundle, named, generation, &network, NOW_MS, &mut script).expect("usable keys");
     let (prefix, ephemeral) = (HeadPrefix(array(&input["prefix"])), ephemeral(&input["ephemeral"]));
     let records = record::decode(&bytes(&input["records"])).expect("well formed");
     let mut seal = || session.seal_first_contact(&prefix, &records, &ephemeral, &mut script).expect("pending");
@@ -184,7 +187,65 @@ fn open_cases() -> Vec<Case> {
         let input = flipped(&input, &format!("/envelope/{field}"), index);
         cases.push(Case::invalid("flipped_byte", field, input));
     }
+    cases.extend(later_list_cases(&input));
+    cases.extend(generation_cases(&input));
+    cases.extend(alarm_cases(&input));
     cases
+}
+
+/// Another head for the version that the initiator speaks for.
+fn forked(input: &Value) -> Value {
+    with(input, "/known_list", json!({ "list_version": 1, "list_head": hex([7; 32]) }))
+}
+
+/// A stranger's handshakes of any gen, all else being right.
+fn generation_cases(input: &Value) -> Vec<Case> {
+    let of = |generation: u32| {
+        let seal_input = with(&seal_input(), "/generation", generation.into());
+        with(input, "/envelope", run_seal(&seal_input).expect("valid").expect["envelope"].clone())
+    };
+    vec![
+        Case::valid("gen 16 of a stranger", of(16)),
+        Case::invalid("generation", "gen 17 of a stranger", of(17)),
+        Case::invalid("generation", "gen 0", of(0)),
+        Case::invalid("generation", "gen 17, and a forked list: no alarm", forked(&of(17))),
+    ]
+}
+
+/// Forks that are told although the handshake would fail, and one that is not.
+fn alarm_cases(input: &Value) -> Vec<Case> {
+    let inside = |index: usize| forked(&resealed(input, index, |byte| *byte ^= 1));
+    vec![
+        Case::invalid(
+            "forked_device_list",
+            "a fork, and the OPK is spent",
+            forked(&with(input, "/one_time", Value::Null)),
+        ),
+        Case::invalid("forked_device_list", "a fork, and no such bundle", inside(5)),
+        Case::invalid("forked_device_list", "a fork, and another sig_i", inside(1_337)),
+        Case::invalid("forked_device_list", "a fork, and a message that does not open", inside(1_457)),
+        Case::invalid("signature", "a head that the certificate is not over: no alarm", inside(153)),
+    ]
+}
+
+/// The initiator speaks for version 3 of her list.
+fn later_list_cases(input: &Value) -> Vec<Case> {
+    let mut alice = identity(&identity_input("Alice"));
+    alice.follow(&ListHead { version: 2, head: sample("head of version 2") }).expect("a version is left");
+    let third = alice.list_head();
+    let sealed = envelope_hex(&input["envelope"]["prefix"], &seal_as(&alice, &seal_input()));
+    let input = with(input, "/envelope", sealed);
+    let known = |version: u32, head: [u8; 32]| {
+        with(&input, "/known_list", json!({ "list_version": version, "list_head": hex(head) }))
+    };
+    vec![
+        Case::valid("list version 3, nothing is known", input.clone()),
+        Case::valid("list version 3, 1 is known", known(1, sample("head of version 1"))),
+        Case::valid("list version 3, 2 is known, with another head than follows from it", known(2, [7; 32])),
+        Case::valid("list version 3, which is known", known(3, third.head)),
+        Case::invalid("older_device_list", "list version 3, 4 is known", known(4, sample("head of version 4"))),
+        Case::invalid("forked_device_list", "list version 3, 3 is known with another head", known(3, [7; 32])),
+    ]
 }
 
 fn run_open(input: &Value) -> Option<Outcome> {
@@ -196,6 +257,7 @@ fn run_open(input: &Value) -> Option<Outcome> {
         head: array(&input["known_list"]["list_head"]),
     });
     let outer = recognise(prekeys.inbox_keys(), &envelope.parts())?;
+    generation_allowed(None, outer.generation()).then_some(())?;
     let network = array(&input["network"]);
     let accepted = accept(&bob, &prekeys, one_time.as_ref(), &outer, known.as_ref(), &network, NOW_MS).ok()?;
     let device = outer.device();

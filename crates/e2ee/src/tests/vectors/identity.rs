@@ -232,7 +232,79 @@ fn bundle_open_cases() -> Vec<Case> {
         let input = flipped(&input, &format!("/envelope/{field}"), index);
         cases.push(Case::invalid("flipped_byte", field, input));
     }
+    cases.extend(signed_cases(&input));
     cases
+}
+
+/// Bundles with the right key and signature, each with one thing in it that counts beside them.
+fn signed_cases(input: &Value) -> Vec<Case> {
+    let pinned = |input: &Value, version: u32, seq: u32| {
+        let head: [u8; 32] = sample("the pinned head");
+        with(input, "/pinned", json!({ "list_version": version, "list_head": hex(head), "seq": seq }))
+    };
+    let (own, other) = (key("Bob A"), key("another A"));
+    let list = |version: u32| ListHead { version, head: sample(&format!("head of version {version}")) };
+    let on_list = |version: u32| signed(input, "Bob", |bundle| certify(bundle, list(version), &own));
+    let later = pinned(&on_list(2), 1, 9);
+    let same = with(&later, "/pinned/list_version", 2.into());
+    let same = with(&same, "/pinned/list_head", hex(list(2).head));
+    let beyond = |bundle: &mut Bundle| bundle.kem_key[..3].copy_from_slice(&[0xff; 3]);
+    let by_nobody = signed(input, "nobody", |bundle| bundle.device.signing = identity_of("Bob").public().signing);
+    let other_key = |bundle: &mut Bundle| bundle.device.signing = identity_of("nobody").public().signing;
+    let other_agreement = |bundle: &mut Bundle| bundle.device.agreement = sample("another D");
+    vec![
+        Case::valid("signed again, nothing changed", signed(input, "Bob", |_| {})),
+        Case::valid("a higher list version with a lower seq", later),
+        Case::valid("nine list versions further", pinned(&on_list(10), 1, 1)),
+        Case::valid("under the tag of the next week", in_another_week(input)),
+        Case::invalid("older_than_pinned", "the pinned list, a lower seq", same),
+        Case::invalid("older_than_pinned", "a lower list version, a higher seq", pinned(&on_list(2), 3, 0)),
+        Case::invalid("forked_device_list", "another list of the pinned version, a higher seq", {
+            pinned(&on_list(2), 2, 0)
+        }),
+        Case::invalid("list_version", "list version 0, certified", on_list(0)),
+        Case::invalid("signature", "cert by another account", {
+            signed(input, "Bob", |bundle| certify(bundle, list(2), &other))
+        }),
+        Case::invalid("signature", "an S that is not certified, and its signature", signed(input, "nobody", other_key)),
+        Case::invalid("signature", "a D that is not certified", signed(input, "Bob", other_agreement)),
+        Case::invalid("signature", "the signature of another S", by_nobody),
+        Case::invalid("kem_key_modulus", "a coefficient of ek beyond the modulus", signed(input, "Bob", beyond)),
+    ]
+}
+
+fn key(name: &str) -> SignatureKey {
+    SignatureKey::generate(&mut Scripted::new(&sample::<32>(name)))
+}
+
+fn identity_of(name: &str) -> Identity {
+    identity(&identity_input(name))
+}
+
+/// The bundle in `input` changed, and signed by `signer`'s S.
+fn signed(input: &Value, signer: &str, change: impl FnOnce(&mut Bundle)) -> Value {
+    let (envelope, addr) = (EnvelopeInput::new(&input["envelope"]), array(&input["addr"]));
+    let mut bundle = Bundle::open(&envelope.parts(), &addr, None, None, HOUR).expect("valid");
+    change(&mut bundle);
+    resealed(input, |plaintext| plaintext[..1_520].copy_from_slice(&bundle.sign(&identity_of(signer))))
+}
+
+/// Another list for the bundle, certified by `account`.
+fn certify(bundle: &mut Bundle, list: ListHead, account: &SignatureKey) {
+    let (device, version) = (&bundle.device, list.version.to_le_bytes());
+    bundle.cert = account.sign(&[label!("device"), &device.signing, &device.agreement, &version, &list.head]);
+    bundle.list = list;
+}
+
+/// The same bundle under a tag that is not of the week of its epoch hour.
+fn in_another_week(input: &Value) -> Value {
+    let addr = array(&input["addr"]);
+    let envelope = EnvelopeInput::new(&input["envelope"]);
+    let key = || OneTimeKey::new(&bundle_key(&addr, &envelope.parts().ephemeral));
+    let mut plaintext = key().open(&envelope.parts().ad0(), envelope.parts().body).expect("valid");
+    let input = with(input, "/envelope/tag", hex(bundle_tag(&addr, HOUR / 168 + 1).0));
+    key().seal(&EnvelopeInput::new(&input["envelope"]).parts().ad0(), &mut plaintext, 0);
+    with(&input, "/envelope/body", hex(plaintext))
 }
 
 fn run_bundle_open(input: &Value) -> Option<Outcome> {

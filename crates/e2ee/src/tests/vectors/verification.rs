@@ -69,6 +69,24 @@ fn code_cases() -> Vec<Case> {
         Case::invalid("damaged", "a byte too much", input(format!("{genuine}AA"))),
         Case::invalid("damaged", "no letter of base32", input(genuine.replace(':', ":0"))),
         Case::invalid("newer_version", "version 2", input(newer)),
+        Case::valid("other spaces of Unicode around it", input(format!("\u{a0}\u{3000}{genuine}\u{2028}"))),
+        Case::invalid("not_a_code", "a letter that is S in capitals outside ASCII", {
+            input(genuine.replacen('S', "\u{17f}", 1))
+        }),
+        Case::invalid("not_a_code", "513 bytes", input(format!("{genuine:A<513}"))),
+        Case::invalid("damaged", "512 bytes", input(format!("{genuine:A<512}"))),
+        Case::invalid("damaged", "nothing after the prefix", input(genuine[..16].to_owned())),
+        Case::invalid("damaged", "version 0", input(genuine.replacen(":AG", ":AC", 1))),
+        Case::invalid(
+            "damaged",
+            "version 2, but bits left over that are not 0",
+            input("STARLING-VERIFY:AJ".to_owned()),
+        ),
+        Case::invalid(
+            "newer_version",
+            "version 2 of the length of version 1",
+            input(genuine.replacen(":AG", ":AK", 1)),
+        ),
     ]
 }
 
