@@ -16,6 +16,9 @@ const TERMINAL: &str = "/dev/tty";
 /// The terminal as it was before a passphrase was asked for.
 static TERMINAL_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
+/// Gives the terminal back that a command has for itself.
+static AT_END: Mutex<Option<fn()>> = Mutex::new(None);
+
 /// A file or folder of a command that is not finished.
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
@@ -36,10 +39,46 @@ fn wait(ready: &mpsc::Sender<()>) {
         interrupts.recv().await
     });
     if interrupted.is_some() {
-        restore_terminal();
-        remove_unfinished();
-        process::exit(Exit::Interrupted as i32);
+        exit();
     }
+}
+
+fn exit() -> ! {
+    let give_back = *AT_END.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(give_back) = give_back {
+        give_back();
+    }
+    restore_terminal();
+    remove_unfinished();
+    process::exit(Exit::Interrupted as i32)
+}
+
+/// What an interrupt from now on does first.
+pub(crate) fn at_end(give_back: fn()) {
+    *AT_END.lock().unwrap_or_else(PoisonError::into_inner) = Some(give_back);
+}
+
+/// Ends the process in the same way when it is told to end, or when its terminal is closed: for a command that must
+/// give the terminal back. It returns when that holds.
+pub(crate) fn exit_on_terminate() {
+    let (ready, armed) = mpsc::channel();
+    // Without a thread the default still ends the process.
+    let _ = std::thread::Builder::new().name("terminate".to_owned()).spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        let ended = runtime.block_on(async {
+            let mut terminated = signal(SignalKind::terminate()).ok()?;
+            let mut closed = signal(SignalKind::hangup()).ok()?;
+            ready.send(()).ok()?;
+            tokio::select! {
+                ended = terminated.recv() => ended,
+                ended = closed.recv() => ended,
+            }
+        });
+        if ended.is_some() {
+            exit();
+        }
+    });
+    let _ = armed.recv();
 }
 
 /// What an interrupt from now on would leave half done, and so removes: `None` when nothing.
