@@ -170,7 +170,8 @@ impl Composer {
                 let is_before = |glyph: &&Glyph| begin + glyph.source < self.cursor;
                 let holds_cursor = |line: &Vec<Glyph>| !line.iter().all(|glyph| is_before(&glyph));
                 let inside = drawn.iter().position(holds_cursor).unwrap_or(drawn.len() - 1);
-                let before: Vec<Glyph> = drawn.get(inside).into_iter().flatten().take_while(is_before).cloned().collect();
+                let before: Vec<Glyph> =
+                    drawn.get(inside).into_iter().flatten().take_while(is_before).cloned().collect();
                 (row, column) = (lines.len() + inside, glyphs::width(&before));
             }
             lines.extend(drawn);

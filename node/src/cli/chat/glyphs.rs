@@ -29,6 +29,10 @@ pub(crate) struct Glyph {
 pub(crate) fn glyphs(text: &str) -> Vec<Glyph> {
     let mut glyphs = Vec::with_capacity(text.len());
     for (source, cluster) in text.grapheme_indices(true) {
+        if cluster.len() == 1 && cluster.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            glyphs.push(Glyph { shown: cluster.to_owned(), width: 1, source });
+            continue;
+        }
         let mut push = |shown: &str| {
             let width = u16::try_from(shown.width()).unwrap_or(u16::MAX);
             glyphs.push(Glyph { shown: shown.to_owned(), width, source });

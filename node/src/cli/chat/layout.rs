@@ -104,7 +104,13 @@ mod tests {
                     let size = Size { columns, rows };
                     let areas = Areas::of(size, list_first, composer, notice);
                     let parts = [
-                        areas.list, areas.divider, areas.head, areas.history, areas.notice, areas.rule, areas.composer,
+                        areas.list,
+                        areas.divider,
+                        areas.head,
+                        areas.history,
+                        areas.notice,
+                        areas.rule,
+                        areas.composer,
                         areas.status,
                     ];
                     let cells: u32 = parts.iter().map(|part| part.area()).sum();

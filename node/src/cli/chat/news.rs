@@ -75,7 +75,9 @@ impl State {
                     node.peers = data.connected;
                 }
             }
-            EventBody::ContactChanged(contact) | EventBody::ContactReady(contact) | EventBody::ContactAdded(contact) => {
+            EventBody::ContactChanged(contact)
+            | EventBody::ContactReady(contact)
+            | EventBody::ContactAdded(contact) => {
                 self.note(contact);
             }
             EventBody::ContactRemoved(data) => {

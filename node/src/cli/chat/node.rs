@@ -161,8 +161,10 @@ fn carry_out(client: &Client, ask: &Ask) -> Result<Reply, Failure> {
         }
         Ask::Verification(contact) => {
             let lines = verify::lines(&client.verification(*contact)?);
-            let compare = "Compare the number or the words by voice or in person. The same on both sides, or a code to scan:";
-            let lines = lines.into_iter().chain([String::new(), compare.to_owned(), "starling verify --help".to_owned()]);
+            let compare =
+                "Compare the number or the words by voice or in person. The same on both sides, or a code to scan:";
+            let lines =
+                lines.into_iter().chain([String::new(), compare.to_owned(), "starling verify --help".to_owned()]);
             Reply::Panel { title: "Safety number".to_owned(), lines: lines.collect() }
         }
         Ask::Trace(message) => {
@@ -183,7 +185,8 @@ fn carry_out(client: &Client, ask: &Ask) -> Result<Reply, Failure> {
 }
 
 fn problem(failure: Failure) -> Problem {
-    let codes = [Code::TimedOut, Code::Starting, Code::Stopping, Code::Locked, Code::NoToken].map(|code| code.to_string());
+    let codes =
+        [Code::TimedOut, Code::Starting, Code::Stopping, Code::Locked, Code::NoToken].map(|code| code.to_string());
     let unsure = matches!(failure.code.as_str(), "no_node" | "disconnected") || codes.contains(&failure.code);
     Problem { hint: failure.next_step().map(str::to_owned), message: failure.message, unsure }
 }

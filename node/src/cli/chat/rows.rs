@@ -178,7 +178,12 @@ impl Rows<'_> {
             }
             Item::Pending(_, pending) => {
                 let state = if self.is_up { "Waiting on this computer" } else { "Not taken by the node yet" };
-                self.head(&format!("{}  me", self.clock.time(pending.created)), &format!(" · {state}"), None, &mut rows);
+                self.head(
+                    &format!("{}  me", self.clock.time(pending.created)),
+                    &format!(" · {state}"),
+                    None,
+                    &mut rows,
+                );
                 self.text(&pending.text, Tone::Plain, &mut rows);
             }
         }

@@ -249,7 +249,8 @@ mod tests {
     fn states_only_go_forward() {
         use StateName::{Delivered, Expired, Held, Queued, Read, Sent};
         let after = |before, now| later(&at(before, 1), at(now, 2)).name;
-        for (before, now) in [(Queued, Sent), (Sent, Held), (Held, Delivered), (Expired, Delivered), (Delivered, Read)] {
+        for (before, now) in [(Queued, Sent), (Sent, Held), (Held, Delivered), (Expired, Delivered), (Delivered, Read)]
+        {
             assert_eq!(after(before, now), now);
             assert_eq!(after(now, before), now);
         }

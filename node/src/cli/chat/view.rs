@@ -8,7 +8,7 @@ use starling_api::people::ContactState;
 
 use super::glyphs::{self, Glyph};
 use super::input::Gone;
-use super::layout::PROMPT_COLUMNS;
+use super::layout::{PROMPT_COLUMNS, has_two_panes};
 use super::rows::Tone;
 use super::state::{Focus, Link, State};
 use super::talk::{History, Talk};
@@ -104,6 +104,12 @@ fn list(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let unread: u32 = state.talks.iter().map(|talk| talk.unread).sum();
     let words = if unread > 0 { format!("Contacts · {unread} new") } else { "Contacts".to_owned() };
     put(buffer, title, &glyphs::fitted(&words, title.width), theme.tone(Tone::Name));
+    if state.talks.is_empty() && !has_two_panes(state.size) {
+        // There is no other pane that would say it.
+        for (row, line) in rows.by_ref().zip(glyphs::wrap(empty(state), area.width, 0, 0)) {
+            put(buffer, row, &line, theme.tone(Tone::Aside));
+        }
+    }
     for (row, talk) in rows.zip(state.talks.iter().skip(state.first_listed())) {
         listed(state, theme, talk, row, buffer);
     }
@@ -221,9 +227,7 @@ fn status(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Link::Connecting => ("Connecting...".to_owned(), false),
         Link::Gone(Gone::Stopped) => (STOPPED.to_owned(), true),
         Link::Gone(Gone::Locked) => (LOCKED.to_owned(), true),
-        Link::Up(node) => {
-            (format!("{} · {}", node.state, crate::cli::counted(u64::from(node.peers), "peer")), false)
-        }
+        Link::Up(node) => (format!("{} · {}", node.state, crate::cli::counted(u64::from(node.peers), "peer")), false),
     };
     let keys = match (state.panel.is_some(), state.focus) {
         (true, _) => "Up, Down scroll · Esc back",
