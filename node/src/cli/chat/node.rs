@@ -12,7 +12,7 @@ use starling_api::{Client, Code};
 use super::input::{Answer, Ask, Gone, Input, Node, Problem, Reply};
 use crate::cli::connect::Context;
 use crate::cli::failure::Failure;
-use crate::cli::{clean, contacts, invite, trace, verify};
+use crate::cli::{clean, contacts, hints, invite, trace, verify};
 
 /// Between tries to reach a node that is gone; the last one goes on.
 const RETRIES_S: [u64; 4] = [1, 2, 5, 10];
@@ -160,12 +160,16 @@ fn carry_out(client: &Client, ask: &Ask) -> Result<Reply, Failure> {
             Reply::Contact(contact, said)
         }
         Ask::Verification(contact) => {
-            let lines = verify::lines(&client.verification(*contact)?);
-            let compare =
-                "Compare the number or the words by voice or in person. The same on both sides, or a code to scan:";
-            let lines =
-                lines.into_iter().chain([String::new(), compare.to_owned(), "starling verify --help".to_owned()]);
-            Reply::Panel { title: "Safety number".to_owned(), lines: lines.collect() }
+            let mut lines = verify::lines(&client.verification(*contact)?);
+            let named = client.contacts()?.contacts.into_iter().find(|one| one.id == *contact);
+            let name = named.map_or_else(|| contact.to_string(), |contact| contact.name);
+            lines.extend([
+                String::new(),
+                format!("Compare the number or the words with {} by voice or in person.", clean::line(&name)),
+                format!("The same on both sides:  {}", hints::mark(&name)),
+                format!("A code to scan:          {}", hints::verify(&name)),
+            ]);
+            Reply::Panel { title: "Safety number".to_owned(), lines }
         }
         Ask::Trace(message) => {
             let trace = client.trace(*message)?;
