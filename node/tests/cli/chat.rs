@@ -142,6 +142,10 @@ fn a_conversation_in_a_terminal() {
     });
     terminal.types("\u{15}\u{7f}\u{15}/search first\r");
     terminal.reads("Search 'first': 1 of 1");
+    // Something else wrote to the terminal: Ctrl-L draws all of it again.
+    terminal.shown.0.lock().unwrap().process(b"\x1b[2J");
+    terminal.types("\u{c}");
+    terminal.sees("all of it again", |_, text| text.contains("the first one") && text.contains("Search"));
     terminal.types("\u{1b}");
     terminal.sees("the search is over", |_, text| !text.contains("Search"));
     terminal.types("/quit\r");

@@ -101,7 +101,7 @@ impl Composer {
         }
         self.cursor = begin - 1;
         self.cursor = self.line_begin();
-        self.to_column(column);
+        self.move_to_column(column);
     }
 
     /// A line down; to the end in the last one.
@@ -110,11 +110,11 @@ impl Composer {
         self.end();
         if self.cursor < self.text.len() {
             self.cursor += 1;
-            self.to_column(column);
+            self.move_to_column(column);
         }
     }
 
-    fn to_column(&mut self, column: usize) {
+    fn move_to_column(&mut self, column: usize) {
         let rest = self.text.get(self.cursor..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default();
         self.cursor += line.graphemes(true).take(column).map(str::len).sum::<usize>();

@@ -19,7 +19,7 @@ use ratatui::crossterm::terminal::{
     enable_raw_mode,
 };
 use ratatui::crossterm::{execute, queue};
-use ratatui::layout::Position;
+use ratatui::layout::{Position, Rect};
 
 use super::input::{Input, Key, Mouse, Place, Size};
 use crate::cli::failure::{Exit, Failure};
@@ -102,7 +102,9 @@ impl Screen {
     /// # Errors
     /// The terminal is gone.
     pub(crate) fn clear(&mut self) -> Result<(), Failure> {
-        self.terminal.clear().map_err(|error| failed(&error))
+        // Not `clear`, which asks the terminal where its cursor is, and waits for an answer that some never give.
+        let size = self.terminal.size().map_err(|error| failed(&error))?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(|error| failed(&error))
     }
 }
 

@@ -8,7 +8,7 @@ use starling_api::people::ContactState;
 
 use super::glyphs::{self, Glyph};
 use super::input::Gone;
-use super::layout::{PROMPT_COLUMNS, has_two_panes};
+use super::layout::{Areas, PROMPT_COLUMNS, has_two_panes};
 use super::rows::Tone;
 use super::state::{Focus, Link, State};
 use super::talk::{History, Talk};
@@ -74,6 +74,7 @@ pub(crate) fn draw(state: &State, theme: Theme, buffer: &mut Buffer) -> Option<P
     for row in areas.rule.rows() {
         put(buffer, row, &glyphs::glyphs(&"─".repeat(usize::from(row.width))), theme.tone(Tone::Aside));
     }
+    more_below(state, &areas, buffer);
     let cursor = composer(state, areas.composer, buffer);
     cursor.filter(|_| state.focus == Focus::Composer && state.search.is_none())
 }
@@ -195,14 +196,17 @@ fn history(state: &State, theme: Theme, area: Rect, buffer: &mut Buffer) {
             column += put(buffer, after(row, column), std::slice::from_ref(glyph), theme.tone(*tone));
         }
     }
-    let (below, is_scrolled) = (rows.talk.below, rows.talk.anchor.is_some());
-    if is_scrolled && area.height > 1 {
-        let words = if below > 0 { format!(" {below} new below: End ") } else { " newest: End ".to_owned() };
-        let line = glyphs::fitted(&words, area.width);
-        let wide = u16::try_from(glyphs::width(&line)).unwrap_or(area.width);
-        let last = Rect { y: area.bottom() - 1, height: 1, ..area };
-        put(buffer, after(last, area.width.saturating_sub(wide)), &line, Theme::bar());
-    }
+}
+
+/// Says that there is more below: in the line above what is written, where there is one, so that it hides nothing.
+fn more_below(state: &State, areas: &Areas, buffer: &mut Buffer) {
+    let Some(talk) = state.talk().filter(|talk| talk.anchor.is_some()) else { return };
+    let words = if talk.below > 0 { format!(" {} new below: End ", talk.below) } else { " newest: End ".to_owned() };
+    let last = areas.history.rows().next_back().filter(|_| areas.history.height > 1);
+    let Some(row) = areas.rule.rows().next().or(last) else { return };
+    let line = glyphs::fitted(&words, row.width);
+    let wide = u16::try_from(glyphs::width(&line)).unwrap_or(row.width);
+    put(buffer, after(row, row.width.saturating_sub(wide)), &line, Theme::bar());
 }
 
 fn composer(state: &State, area: Rect, buffer: &mut Buffer) -> Option<Position> {

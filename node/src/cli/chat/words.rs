@@ -108,9 +108,11 @@ pub(crate) fn contact(contact: &Contact, clock: &Clock) -> String {
         (None, false) => "not verified".to_owned(),
     });
     parts.extend(contact.last_heard.map(|at| format!("heard {}", clock.ago(at))));
-    parts.extend(contact.expires_s.map(|expires_s| {
-        format!("what you write disappears after {}", spans::rough(Duration::from_secs(u64::from(expires_s))))
-    }));
+    parts.extend(
+        contact.expires_s.map(|expires_s| {
+            format!("yours disappear after {}", spans::rough(Duration::from_secs(u64::from(expires_s))))
+        }),
+    );
     parts.join(" · ")
 }
 
