@@ -1,10 +1,13 @@
 //! Ctrl-C in a command that waits: exit code 130, and a terminal that shows what is typed again.
 
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::process;
 use std::sync::{Mutex, PoisonError, mpsc};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -79,6 +82,7 @@ pub(crate) fn exit_on_terminate() {
         }
     });
     let _ = armed.recv();
+    let _ = std::thread::Builder::new().name("closed".to_owned()).spawn(exit_when_closed);
 }
 
 /// What an interrupt from now on would leave half done, and so removes: `None` when nothing.
@@ -96,6 +100,21 @@ fn remove_unfinished() {
 pub(crate) fn remember_terminal() {
     let before = File::open(TERMINAL).ok().and_then(|terminal| tcgetattr(terminal).ok());
     *TERMINAL_BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = before;
+}
+
+/// Waits until the terminal behind stdin was closed. Who belongs to no session of it gets no signal, and what reads keys
+/// would read nothing for ever, as fast as it can.
+fn exit_when_closed() {
+    let terminal = io::stdin();
+    loop {
+        // Asked for nothing, it tells of the end alone.
+        let mut ends = [PollFd::new(&terminal, PollFlags::empty())];
+        match poll(&mut ends, None) {
+            Err(Errno::INTR) => {}
+            Ok(_) if ends.iter().any(|end| end.revents().intersects(PollFlags::HUP | PollFlags::ERR)) => exit(),
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 /// Restores the terminal as it was remembered, if it was.
