@@ -25,14 +25,7 @@ struct Terminal {
 impl Terminal {
     /// Runs a command in a terminal of this size.
     fn run(home: &Home, arguments: &[&str], columns: u16, rows: u16) -> Self {
-        let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        rustix::pty::grantpt(&master).unwrap();
-        rustix::pty::unlockpt(&master).unwrap();
-        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let slave = File::from(rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).unwrap());
-        let keyboard = File::from(master);
-        tcsetwinsize(&keyboard, winsize(columns, rows)).unwrap();
+        let (keyboard, slave) = pair_of_files(columns, rows);
         let shown = Arc::new((Mutex::new(vt100::Parser::new(rows, columns, 0)), Condvar::new()));
         let (mut output, shows) = (keyboard.try_clone().unwrap(), Arc::clone(&shown));
         std::thread::spawn(move || {
@@ -110,6 +103,21 @@ impl Drop for Terminal {
             let _ = child.wait();
         }
     }
+}
+
+/// Both sides of a terminal: the one of its person, and the one of its program.
+fn pair_of_files(columns: u16, rows: u16) -> (File, File) {
+    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&master).unwrap();
+    rustix::pty::unlockpt(&master).unwrap();
+    let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+    // No program gets the side of its person too: it would keep its own terminal open.
+    rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let slave = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).unwrap();
+    let master = File::from(master);
+    tcsetwinsize(&master, winsize(columns, rows)).unwrap();
+    (master, slave.into())
 }
 
 fn winsize(columns: u16, rows: u16) -> Winsize {
@@ -192,4 +200,22 @@ fn without_a_terminal_or_a_node_the_chat_says_so() {
     terminal.reads("Nobody can");
     terminal.types("\u{3}");
     assert_eq!(terminal.ends().code, Some(0));
+}
+
+#[test]
+fn the_chat_ends_with_its_terminal() {
+    let home = Home::new();
+    let _node = home.start(&network());
+    let (mut master, slave) = pair_of_files(80, 24);
+    let mut command = home.command(&["chat"]);
+    let side = || slave.try_clone().unwrap();
+    let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+    drop((command, slave));
+    let (mut said, mut bytes) = (Vec::new(), [0; 4_096]);
+    while !said.windows(8).any(|part| part == b"Contacts") {
+        let count = master.read(&mut bytes).unwrap();
+        said.extend_from_slice(&bytes[..count]);
+    }
+    drop(master);
+    assert_eq!(finish(child, &["chat"]).code, Some(130));
 }
