@@ -66,7 +66,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn message(contact: ContactNumber, index: u64, at: u64, rng: &mut ChaCha20Rng) -> HistoryRecord {
-    let own = rng.next_u32() % 2 == 0;
+    let own = rng.next_u32().is_multiple_of(2);
     let words = 2 + rng.next_u32() % 30;
     let mut drawn = || WORDS[rng.next_u32() as usize % WORDS.len()];
     let text = (0..words).map(|_| drawn()).collect::<Vec<_>>().join(" ");

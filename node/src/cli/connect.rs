@@ -15,7 +15,7 @@ use crate::core::starts;
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What every command has.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     /// How to speak.
     pub(crate) terminal: Terminal,

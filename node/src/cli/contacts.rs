@@ -205,7 +205,7 @@ fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
 }
 
 /// How long messages are kept, in words.
-fn keeping(contact: &Contact) -> String {
+pub(crate) fn keeping(contact: &Contact) -> String {
     match contact.expires_s {
         Some(expires_s) => {
             format!(

@@ -65,18 +65,26 @@ fn create(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
         qr::print(terminal, &invite.link)?;
     }
     terminal.line(&clean::line(&invite.link))?;
+    remarks(&invite).iter().for_each(|remark| terminal.note(remark));
+    Ok(Exit::Ok)
+}
+
+/// What is to be known of an invite that was just made.
+pub(crate) fn remarks(invite: &Invite) -> Vec<String> {
     // To the nearest second: the invite was made a moment ago.
     let valid = spans::rough(times::until(invite.expires) + Duration::from_secs(1));
     let becomes = match &invite.for_name {
         Some(name) => format!("whoever uses it first becomes '{}'", clean::line(name)),
         None => "whoever uses it first becomes your contact".to_owned(),
     };
-    terminal.note(&format!("For one person. Valid {valid}. Send it by a way you trust: {becomes}."));
-    terminal.note(reach(invite.reach));
+    let mut remarks = vec![
+        format!("For one person. Valid {valid}. Send it by a way you trust: {becomes}."),
+        reach(invite.reach).to_owned(),
+    ];
     if invite.names_own_address == Some(true) {
-        terminal.note("It names this node's own address, as fewer than two other nodes are known.");
+        remarks.push("It names this node's own address, as fewer than two other nodes are known.".to_owned());
     }
-    Ok(Exit::Ok)
+    remarks
 }
 
 /// Said with every invite: two people whom nobody can reach cannot meet, and must hear it now.

@@ -7,6 +7,7 @@
 
 mod add;
 mod backup;
+mod chat;
 mod clean;
 mod completions;
 mod connect;
@@ -113,6 +114,8 @@ enum Command {
     Requests(requests::Arguments),
     /// Send a text.
     Send(send::Arguments),
+    /// A conversation in the terminal: contacts, what was said, what is on its way; /help inside.
+    Chat(chat::Arguments),
     /// What was said.
     Log(log::Arguments),
     /// Follow everything that happens, one event a line.
@@ -176,6 +179,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Requests(arguments) => requests::run(&context, &arguments),
         Command::Send(arguments) => send::run(&context, &arguments),
+        Command::Chat(arguments) => chat::run(&context, &arguments),
         Command::Log(arguments) => log::run(&context, &arguments),
         Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),

@@ -148,7 +148,7 @@ fn piped() -> Result<String, Failure> {
 }
 
 /// A random UUID (version 4, RFC 9562): a call that is repeated by a layer below sends nothing twice.
-fn new_client_id() -> String {
+pub(crate) fn new_client_id() -> String {
     let random: u128 = rand::random();
     let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");

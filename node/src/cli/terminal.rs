@@ -45,6 +45,11 @@ impl Terminal {
         Self { json, quiet, color: rewrites && !forbidden && !json, rewrites }
     }
 
+    /// Whether colours are wanted.
+    pub(crate) fn colors(&self) -> bool {
+        self.color
+    }
+
     /// A line of the result.
     ///
     /// # Errors

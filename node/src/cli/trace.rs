@@ -22,10 +22,15 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         terminal.object(&Versioned::new(&trace))?;
         return Ok(Exit::Ok);
     }
-    for line in table(&rows(&trace)) {
+    for line in lines(&trace) {
         terminal.line(&line)?;
     }
     Ok(Exit::Ok)
+}
+
+/// The life in words.
+pub(crate) fn lines(trace: &Trace) -> Vec<String> {
+    table(&rows(trace))
 }
 
 fn rows(trace: &Trace) -> Vec<Vec<String>> {

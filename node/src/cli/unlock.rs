@@ -40,7 +40,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 
 /// Tries until the passphrase is right: at a prompt again and again, with the wait that the node asks for; from a
 /// file or a pipe once.
-fn open(context: &Context, client: &Client, source: Source<'_>) -> Result<(), Failure> {
+///
+/// # Errors
+/// The passphrase is wrong and cannot be given again, or the node is gone.
+pub(crate) fn open(context: &Context, client: &Client, source: Source<'_>) -> Result<(), Failure> {
     loop {
         let passphrase = source.read("Passphrase: ")?;
         let error = match client.unlock(&Unlock { passphrase }) {

@@ -95,16 +95,21 @@ fn scanned(client: &Client, contact: &Contact, picture: &std::path::Path) -> Res
     Err(Failure::new(exit, code, words).hint(hints::verify(&contact.name)))
 }
 
+/// What both sides compare, and whether they did.
+pub(crate) fn lines(verification: &Verification) -> Vec<String> {
+    let labels = std::iter::once("Number").chain(std::iter::repeat(""));
+    let rows = verification.number.chunks(4).zip(labels);
+    let mut lines: Vec<String> =
+        rows.map(|(row, label)| format!("{label:<10}{}", clean::line(&row.join(" ")))).collect();
+    lines.push(format!("Words     {}", clean::line(&verification.words.join(" "))));
+    let verified = verification.verified_at.map_or_else(|| "not yet".to_owned(), times::clock);
+    lines.push(format!("Verified  {verified}"));
+    lines
+}
+
 fn show(context: &Context, contact: &Contact, verification: &Verification, force_qr: bool) -> Result<(), Failure> {
     let terminal = &context.terminal;
-    let mut label = "Number";
-    for row in verification.number.chunks(4) {
-        terminal.line(&format!("{label:<10}{}", clean::line(&row.join(" "))))?;
-        label = "";
-    }
-    terminal.line(&format!("Words     {}", clean::line(&verification.words.join(" "))))?;
-    let verified = verification.verified_at.map_or_else(|| "not yet".to_owned(), times::clock);
-    terminal.line(&format!("Verified  {verified}"))?;
+    lines(verification).iter().try_for_each(|line| terminal.line(line))?;
     if force_qr || (terminal.rewrites && !terminal.quiet) {
         qr::print(terminal, &verification.code)?;
     }

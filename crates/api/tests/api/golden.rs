@@ -181,12 +181,13 @@ fn an_invite() {
         state: InviteState::Open,
         used_by: None,
         names_own_address: Some(true),
+        qr_svg: None,
     };
     golden(
         &invite,
         concat!(
             r#"{"v":1,"id":"i_2b","link":"starling:AE","bytes":263,"for":"Bob","expires":"2026-11-23T14:02:11.208Z","#,
-            r#""reach":"outgoing_only","state":"open","used_by":null,"names_own_address":true}"#
+            r#""reach":"outgoing_only","state":"open","used_by":null,"names_own_address":true,"qr_svg":null}"#
         ),
     );
 }
