@@ -19,7 +19,7 @@ use super::auth::Guard;
 use super::routes::backup;
 use super::search::Search;
 use super::sessions::Sessions;
-use super::{Serving, events, fault};
+use super::{Serving, events, fault, page};
 use crate::core::Node;
 use crate::core::handle::NodeState;
 use crate::core::preferences::Preference;
@@ -127,7 +127,8 @@ pub(crate) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
         Err(error) => return Fault::from(error).into_response(),
     }
     // Taken before anything is read: who follows the events from here misses nothing of what was read.
-    let seq = (request.method() == Method::GET).then(|| app.newest_event()).flatten();
+    let tells = request.method() == Method::GET && !page::is_file(request.uri().path());
+    let seq = tells.then(|| app.newest_event()).flatten();
     let endless = [events::PATH, events::SOCKET_PATH].contains(&request.uri().path());
     let mut response = if endless { next.run(request).await } else { in_turn(&app, request, next).await };
     if let Some(seq) = seq {

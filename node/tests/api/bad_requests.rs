@@ -135,7 +135,6 @@ fn every_get_carries_the_newest_events_number() {
     let _node = home.start(&network());
     let api = Api::of(&home);
     let lines = [
-        "GET /",
         "GET /v1/health",
         "GET /v1/status",
         "GET /v1/id",

@@ -26,7 +26,7 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
         assert_eq!(ask(&[host, ("Authorization", wrong)]).code(), (401, "no_token".to_owned()), "{wrong}");
     }
     assert_eq!(ask(&[host]).code(), (401, "no_token".to_owned()));
-    assert_eq!(api.bare("GET /", &[host], b"").code(), (401, "no_token".to_owned()));
+    assert_eq!(api.bare("GET /v1/status", &[host], b"").code(), (401, "no_token".to_owned()));
     assert_eq!(api.bare("GET /nothing", &[host], b"").code(), (401, "no_token".to_owned()));
 
     // A name that its owner points at 127.0.0.1 is no way in.
