@@ -87,7 +87,7 @@ impl Party {
     /// # Errors
     /// When the node refuses it.
     pub fn set_name(&self, name: &str) -> anyhow::Result<()> {
-        let change = starling_api::node::ChangeSettings { name: Some(name.to_owned()) };
+        let change = starling_api::node::ChangeSettings { name: Some(name.to_owned()), ..Default::default() };
         self.client.change_settings(&change)?;
         Ok(())
     }
