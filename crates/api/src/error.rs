@@ -52,6 +52,8 @@ pub enum Code {
     ContactBlocked,
     /// 409: the invite was made by this very account.
     OwnInvite,
+    /// 409: somebody else wrote the message.
+    NotYours,
     /// 409: two device lists carry the contact's signature.
     DevicesForked,
     /// 409: so many contacts, or open invites, that no more are taken.
@@ -91,7 +93,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::InviteDamaged,
         Self::InviteCut,
@@ -111,6 +113,7 @@ impl Code {
         Self::NameTaken,
         Self::ContactBlocked,
         Self::OwnInvite,
+        Self::NotYours,
         Self::DevicesForked,
         Self::TooMany,
         Self::InviteUsed,
@@ -147,6 +150,7 @@ impl Code {
             | Self::NameTaken
             | Self::ContactBlocked
             | Self::OwnInvite
+            | Self::NotYours
             | Self::DevicesForked
             | Self::TooMany => 409,
             Self::InviteUsed | Self::InviteExpired | Self::InviteRevoked => 410,
@@ -181,6 +185,7 @@ impl Code {
             | Self::AlreadyContact
             | Self::NameTaken
             | Self::ContactBlocked
+            | Self::NotYours
             | Self::DevicesForked
             | Self::TooMany
             | Self::SlowDown

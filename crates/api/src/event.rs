@@ -64,7 +64,9 @@ pub enum EventBody {
     MessageReceived(Message),
     /// `message.state`
     MessageState(MessageStateData),
-    /// `message.deleted`: its time was over.
+    /// `message.changed`: it may have another wording or other reactions, or was deleted for both.
+    MessageChanged(Message),
+    /// `message.deleted`: its time was over, or it was deleted here.
     MessageDeleted(MessageDeletedData),
     /// `events.gap`: events are missing before this line.
     EventsGap(EventsGapData),
@@ -108,6 +110,8 @@ pub enum EventType {
     MessageReceived,
     /// A message's state changed.
     MessageState,
+    /// A message was edited, reacted to, or deleted for both.
+    MessageChanged,
     /// A message disappeared.
     MessageDeleted,
     /// Events are missing. Never filtered out.
@@ -116,7 +120,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NodeState,
         Self::NodePeers,
         Self::NodeReach,
@@ -131,6 +135,7 @@ impl EventType {
         Self::InviteExpired,
         Self::MessageReceived,
         Self::MessageState,
+        Self::MessageChanged,
         Self::MessageDeleted,
         Self::EventsGap,
     ];
@@ -152,6 +157,7 @@ impl EventType {
             Self::InviteExpired => "invite.expired",
             Self::MessageReceived => "message.received",
             Self::MessageState => "message.state",
+            Self::MessageChanged => "message.changed",
             Self::MessageDeleted => "message.deleted",
             Self::EventsGap => "events.gap",
         }
@@ -253,6 +259,7 @@ impl EventBody {
             Self::InviteExpired(_) => EventType::InviteExpired,
             Self::MessageReceived(_) => EventType::MessageReceived,
             Self::MessageState(_) => EventType::MessageState,
+            Self::MessageChanged(_) => EventType::MessageChanged,
             Self::MessageDeleted(_) => EventType::MessageDeleted,
             Self::EventsGap(_) => EventType::EventsGap,
             Self::Unknown { .. } => return None,
@@ -290,6 +297,7 @@ impl EventBody {
             EventType::InviteExpired => of(Self::InviteExpired, data),
             EventType::MessageReceived => of(Self::MessageReceived, data),
             EventType::MessageState => of(Self::MessageState, data),
+            EventType::MessageChanged => of(Self::MessageChanged, data),
             EventType::MessageDeleted => of(Self::MessageDeleted, data),
             EventType::EventsGap => of(Self::EventsGap, data),
         }
@@ -314,7 +322,7 @@ impl Serialize for Data<'_> {
             EventBody::InviteCreated(data) | EventBody::InviteUsed(data) | EventBody::InviteExpired(data) => {
                 data.serialize(serializer)
             }
-            EventBody::MessageReceived(data) => data.serialize(serializer),
+            EventBody::MessageReceived(data) | EventBody::MessageChanged(data) => data.serialize(serializer),
             EventBody::MessageState(data) => data.serialize(serializer),
             EventBody::MessageDeleted(data) => data.serialize(serializer),
             EventBody::EventsGap(data) => data.serialize(serializer),

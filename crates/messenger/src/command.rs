@@ -120,6 +120,9 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::Send { contact, text, reply_to, client_id, expires_s } => {
                 self.send(Draft { contact, text, reply_to, client_id, expires_s })
             }
+            Command::React { target, emoji } => self.react_to(&target, emoji),
+            Command::Edit { target, text } => self.edit_text(&target, text),
+            Command::Delete { target, for_both } => self.delete_for(&target, for_both),
             Command::Export => Ok(Reply::Export(Box::new(self.export()))),
             Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
         }
@@ -206,6 +209,10 @@ impl<P: EnvelopePool> Messenger<P> {
             state,
             expires_s,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         };
         self.remember_client_id(&view);
         self.queue_text(view.clone(), answered);
@@ -228,7 +235,8 @@ impl<P: EnvelopePool> Messenger<P> {
         let (number, contact, state) = (view.number, view.contact, view.state);
         let message_id = self.ids.id(number);
         self.write_history(&view, message_id, true);
-        let mut item = Item::new(number.0, contact, message_id, Load::Text(Box::new(OwnText { view, reply_to })));
+        let text = OwnText { view, reply_to, sealed_text: None };
+        let mut item = Item::new(number.0, contact, message_id, Load::Text(Box::new(text)));
         item.trace(self.now.unix_ms, TraceStep::Queued);
         if let Some(reason) = state.reason.filter(|&reason| reason != QueuedReason::Stamping) {
             item.trace(self.now.unix_ms, TraceStep::Waiting(reason));
@@ -257,6 +265,10 @@ impl<P: EnvelopePool> Messenger<P> {
             state: record.state,
             expires_s: record.expires_s,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         });
         // Written again, so that this answer does not overtake the commit of the first one.
         self.mark(Dirty::ClientId(*id));
@@ -282,10 +294,6 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     fn check_send(&self, draft: &Draft) -> Result<(), CommandError> {
-        let contact = self.contacts.get(draft.contact).ok_or(CommandError::NoSuchContact)?;
-        if contact.blocked {
-            return Err(CommandError::Blocked);
-        }
         let (bytes, limit_bytes) = (draft.text.len(), text_bytes_max(draft.reply_to.is_some()));
         if bytes == 0 {
             return Err(CommandError::EmptyText);
@@ -293,10 +301,18 @@ impl<P: EnvelopePool> Messenger<P> {
         if bytes > limit_bytes {
             return Err(CommandError::TooLarge { bytes, limit_bytes });
         }
+        draft.expires_s.map(check_expiry).transpose()?;
+        self.check_accepted(draft.contact)
+    }
+
+    /// Whether anything is accepted that is to go to a contact.
+    pub(crate) fn check_accepted(&self, contact: ContactNumber) -> Result<(), CommandError> {
+        if self.contacts.get(contact).ok_or(CommandError::NoSuchContact)?.blocked {
+            return Err(CommandError::Blocked);
+        }
         if let Some(free_bytes) = self.carrier.free_bytes.filter(|&free_bytes| free_bytes < DISK_REFUSES_BYTES) {
             return Err(CommandError::DiskFull { free_bytes });
         }
-        draft.expires_s.map(check_expiry).transpose()?;
         if self.outbox.is_full() { Err(CommandError::OutboxFull) } else { Ok(()) }
     }
 

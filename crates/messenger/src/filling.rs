@@ -50,10 +50,11 @@ impl<P: EnvelopePool> Messenger<P> {
             Load::PostQuantum => return Vec::new(),
             Load::Acks(ids) => return ids.chunks(ACKS_MAX).map(|ids| Record::Acks(ids.to_vec())).collect(),
             Load::Greeting => self.hello(),
+            Load::Change { bytes, .. } => bytes.clone(),
             Load::Text(own) => {
-                let text = match &own.view.body {
-                    MessageBody::Text(text) => text.clone(),
-                    MessageBody::Unknown { .. } => String::new(),
+                let text = match (&own.sealed_text, &own.view.body) {
+                    (Some(text), _) | (None, MessageBody::Text(text)) => text.clone(),
+                    (None, MessageBody::Unknown { .. }) => String::new(),
                 };
                 let MessageView { sequence, created_unix_ms, expires_s, .. } = own.view;
                 Text { sequence, created_unix_ms, reply_to: own.reply_to, expires_s, text }.encode()

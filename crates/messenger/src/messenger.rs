@@ -23,6 +23,7 @@ use crate::carrier::Carrier;
 use crate::clock::{KnownTime, PeerClocks};
 use crate::command::ClientIds;
 use crate::contact::{Contacts, clean_name};
+use crate::early::Early;
 use crate::expiry::Expiries;
 use crate::generation::Generations;
 use crate::inbox::Inbox;
@@ -87,6 +88,8 @@ pub struct Messenger<P: EnvelopePool> {
     /// Tags under which contacts' bundles are found. Several contacts may claim one address: none shuts another out.
     pub(crate) bundle_tags: BTreeMap<Tag, BTreeSet<ContactNumber>>,
     pub(crate) seen: Seen,
+    /// Changes of messages that have not come yet.
+    pub(crate) early: Early,
     pub(crate) expiries: Expiries,
     pub(crate) receipts: Receipts,
     /// Contacts whose acknowledgements are to leave now.
@@ -175,6 +178,7 @@ impl<P: EnvelopePool> Messenger<P> {
             inbox: Inbox::default(),
             bundle_tags: BTreeMap::new(),
             seen: Seen::default(),
+            early: Early::default(),
             expiries: Expiries::default(),
             receipts: Receipts::default(),
             receipts_ready: BTreeSet::new(),

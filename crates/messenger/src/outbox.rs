@@ -1,4 +1,4 @@
-//! What is on its way to contacts: texts, greetings, batches of acknowledgements, records of the post-quantum ratchet.
+//! What is on its way to contacts: texts, changes of messages, greetings, batches of acknowledgements, records of the post-quantum ratchet.
 //! When each is sealed, sealed again, given up. SPEC: B9.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::post::{Post, PostId};
 use crate::turn::{ContactNumber, MessageNumber, Now};
 use crate::view::{DeliveryStage, MessageView, TraceLine, TraceStep};
 
-/// Texts on their way at a time.
+/// Texts, and changes of messages, on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
 /// Envelopes that nobody confirms on their way at a time.
 pub(crate) const OUTBOX_UNCONFIRMED_MAX: usize = 512;
@@ -30,6 +30,8 @@ pub(crate) struct OwnText {
     pub(crate) view: MessageView,
     /// Message id of the message that it answers.
     pub(crate) reply_to: Option<[u8; 16]>,
+    /// What its envelopes say, if it has another wording since the first of them was sealed.
+    pub(crate) sealed_text: Option<String>,
 }
 
 /// What an item carries.
@@ -45,6 +47,13 @@ pub(crate) enum Load {
     /// Nothing but the record of the post-quantum ratchet that its session had to say: never confirmed, and never
     /// sealed again. Lost, it is said again when it has found no room for as long as before.
     PostQuantum,
+    /// A reaction, an edit, or the end of a message.
+    Change {
+        /// Message id of the message.
+        target: [u8; 16],
+        /// Its content.
+        bytes: Vec<u8>,
+    },
 }
 
 impl Load {
@@ -139,7 +148,7 @@ impl Item {
     pub(crate) fn text(&self) -> Option<&OwnText> {
         match &self.load {
             Load::Text(text) => Some(text),
-            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum | Load::Change { .. } => None,
         }
     }
 
@@ -147,13 +156,18 @@ impl Item {
     pub(crate) fn view_mut(&mut self) -> Option<&mut MessageView> {
         match &mut self.load {
             Load::Text(text) => Some(&mut text.view),
-            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum | Load::Change { .. } => None,
         }
     }
 
     /// Whether it waits to be sealed.
     pub(crate) fn waits(&self) -> bool {
         self.post.is_none() && self.expired_unix_ms.is_none()
+    }
+
+    /// Whether it was ever sealed: it may have arrived.
+    pub(crate) fn was_sealed(&self) -> bool {
+        self.place.is_some()
     }
 
     /// Writes a line of its life.
@@ -251,7 +265,7 @@ impl Outbox {
     /// Adds an item.
     pub(crate) fn insert(&mut self, item: Item) {
         match item.load {
-            Load::Text(_) => self.texts += 1,
+            Load::Text(_) | Load::Change { .. } => self.texts += 1,
             Load::Acks(_) | Load::PostQuantum => self.unconfirmed += 1,
             Load::Greeting => {
                 self.greetings.insert(item.contact, item.number);
@@ -275,7 +289,7 @@ impl Outbox {
     pub(crate) fn remove(&mut self, number: u64) -> Option<Item> {
         let item = self.items.remove(&number)?;
         match item.load {
-            Load::Text(_) => self.texts -= 1,
+            Load::Text(_) | Load::Change { .. } => self.texts -= 1,
             Load::Acks(_) | Load::PostQuantum => self.unconfirmed -= 1,
             Load::Greeting => {
                 self.greetings.remove(&item.contact);

@@ -80,23 +80,35 @@ impl<P: EnvelopePool> Messenger<P> {
         let key = (account, message_id);
         if !self.seen.contains(&key) {
             let shown = match Content::decode(bytes) {
-                Ok(Content::Hello(hello)) => self.take_hello(number, &hello.name),
                 Ok(Content::Text(text)) => Some(self.shown_text(number, account, text)),
                 Ok(Content::Unknown { kind, bytes }) => {
                     let body = MessageBody::Unknown { kind, bytes };
                     Some(self.shown(number, SEQUENCE_UNKNOWN, body, self.now.unix_ms))
                 }
+                Ok(content) => {
+                    self.take_unshown(number, account, content);
+                    None
+                }
                 // A damaged content of a known kind: their device is at fault, and sending it again will not help.
                 Err(_) => None,
             };
             self.remember_seen(key, shown.as_ref().map(|message| message.number));
-            if let Some(mut message) = shown {
-                self.start_expiry(&mut message);
-                self.write_history(&message, message_id, true);
-                self.event(Event::MessageReceived(message));
+            if let Some(message) = shown {
+                self.show(message, key);
             }
         }
         self.owe_receipt(number, message_id, rng);
+    }
+
+    /// A content that is no message of its own.
+    fn take_unshown(&mut self, number: ContactNumber, account: [u8; 32], content: Content) {
+        match content {
+            Content::Hello(hello) => self.take_hello(number, &hello.name),
+            Content::Reaction(reaction) => self.take_reaction(number, account, reaction),
+            Content::Edit(edit) => self.take_edit(number, account, edit),
+            Content::Delete(delete) => self.take_delete(number, account, delete.of),
+            Content::Text(_) | Content::Unknown { .. } => {}
+        }
     }
 
     fn shown_text(&mut self, number: ContactNumber, account: [u8; 32], text: Text) -> MessageView {
@@ -137,11 +149,15 @@ impl<P: EnvelopePool> Messenger<P> {
             state,
             expires_s: 0,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         }
     }
 
     /// A contact that nobody named gets the name it gives itself.
-    fn take_hello(&mut self, number: ContactNumber, name: &str) -> Option<MessageView> {
+    fn take_hello(&mut self, number: ContactNumber, name: &str) {
         let name = clean_name(name);
         let unnamed = self.contacts.get(number).is_some_and(|contact| contact.unnamed);
         if unnamed && !name.is_empty() {
@@ -154,7 +170,6 @@ impl<P: EnvelopePool> Messenger<P> {
                 self.event(Event::ContactChanged(view));
             }
         }
-        None
     }
 
     /// Puts a confirmation in line: it rides with the next message, or leaves in a batch after a while.

@@ -18,6 +18,7 @@ use crate::backup::contents as backup;
 use crate::clock::KnownTime;
 use crate::command::ClientIdRecord;
 use crate::contact::Contact;
+use crate::early::EarlyRecord;
 use crate::expiry::ExpiryRecord;
 use crate::generation::GenerationRecord;
 use crate::invitation::{OwnInvite, Request, UsedInvite};
@@ -55,6 +56,7 @@ pub(crate) enum Dirty {
     Generation([u8; 32]),
     Time,
     Expiry(MessageNumber),
+    Early(SeenKey),
 }
 
 /// Own name, where mail is read, and the counters.
@@ -196,6 +198,11 @@ pub(crate) fn seen_key((account, id): SeenKey) -> VaultKey {
     VaultKey::named(RecordKind::Seen, [account.as_slice(), &id].concat())
 }
 
+/// Where changes of a message that has not come lie.
+pub(crate) fn early_key((account, id): SeenKey) -> VaultKey {
+    VaultKey::named(RecordKind::Early, [account.as_slice(), &id].concat())
+}
+
 /// Where an invite used here lies.
 pub(crate) fn used_key((account, key_id): ([u8; 32], u64)) -> VaultKey {
     VaultKey::named(RecordKind::UsedInvite, [account.as_slice(), &key_id.to_le_bytes()].concat())
@@ -255,6 +262,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 put(VaultKey::single(RecordKind::Time), &TimeRecord { unix_ms: self.known_time.stored_unix_ms() })
             }
             Dirty::Expiry(number) => put_or_delete(number_key(RecordKind::Expiry, number.0), self.expiries.get(number)),
+            Dirty::Early(key) => put_or_delete(early_key(key), self.early.get(&key)),
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
     }
@@ -387,6 +395,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.seen.sort();
         loaded.acks.into_iter().for_each(|record| self.receipts.restore(record.contact, record.receipts));
         loaded.expiries.into_iter().for_each(|record| self.expiries.insert(record));
+        loaded.early.into_iter().for_each(|record| self.early.restore(record));
         loaded.client_ids.into_iter().for_each(|record| self.client_ids.restore(record));
         self.inbox.restore_cursor(loaded.cursor.map_or(0, |record| record.arrival));
         self.pool.skip_arrivals_to(self.inbox.stored_cursor());
@@ -433,6 +442,7 @@ struct Loaded {
     past_lists: Vec<DeviceList>,
     time: Option<TimeRecord>,
     expiries: Vec<ExpiryRecord>,
+    early: Vec<EarlyRecord>,
 }
 
 impl Loaded {
@@ -461,6 +471,7 @@ impl Loaded {
             RecordKind::Generation => self.generations.push(decode_record(value)?),
             RecordKind::Time => self.time = Some(decode_record(value)?),
             RecordKind::Expiry => self.expiries.push(decode_record(value)?),
+            RecordKind::Early => self.early.push(decode_record(value)?),
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event
@@ -484,7 +495,7 @@ mod tests {
     use crate::outbox::{Load, OwnText};
     use crate::post::Unstamped;
     use crate::record::RECORD_BYTES_MAX;
-    use crate::view::{DeliveryState, MessageBody, TraceStep};
+    use crate::view::{DeliveryState, MessageBody, Reaction, TraceStep};
 
     fn bytes<T: Serialize>(value: &T) -> u64 {
         encode_record(value).len() as u64
@@ -513,6 +524,10 @@ mod tests {
             state,
             expires_s: 1,
             expires_unix_ms: Some(1),
+            edited_unix_ms: Some(1),
+            revision: 1,
+            deleted: false,
+            reactions: [true, false].map(|own| Reaction { own, emoji: "x".repeat(32), counter: 1 }).to_vec(),
         }
     }
 
@@ -526,7 +541,11 @@ mod tests {
             history(MessageBody::Unknown { kind: 9, bytes: vec![1; room] }),
         ];
         let text = MessageBody::Text("a".repeat(text_bytes_max(false)));
-        let own = OwnText { view: message(text), reply_to: Some([1; 16]) };
+        let own = OwnText {
+            view: message(text),
+            reply_to: Some([1; 16]),
+            sealed_text: Some("a".repeat(text_bytes_max(false))),
+        };
         let mut item = Item::new(1, ContactNumber(1), [1; 16], Load::Text(Box::new(own)));
         for at in 0..1_000 {
             item.trace(at, TraceStep::Held { by: 1, of: 1 });

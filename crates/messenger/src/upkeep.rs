@@ -111,6 +111,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.expire_invites();
         self.expire_sessions();
         self.expire_seen();
+        self.expire_early();
         self.judge_expiries();
     }
 

@@ -7,6 +7,7 @@
 
 mod add;
 mod backup;
+mod change;
 mod clean;
 mod completions;
 mod connect;
@@ -108,6 +109,12 @@ enum Command {
     Requests(requests::Arguments),
     /// Send a text.
     Send(send::Arguments),
+    /// React to a message, or take a reaction back.
+    React(change::ReactArguments),
+    /// Change what you wrote, for both of you.
+    Edit(change::EditArguments),
+    /// Delete a message: your own for both of you, any here.
+    Delete(change::DeleteArguments),
     /// What was said.
     Log(log::Arguments),
     /// Follow everything that happens, one event a line.
@@ -168,6 +175,9 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Requests(arguments) => requests::run(&context, &arguments),
         Command::Send(arguments) => send::run(&context, &arguments),
+        Command::React(arguments) => change::react(&context, &arguments),
+        Command::Edit(arguments) => change::edit(&context, &arguments),
+        Command::Delete(arguments) => change::delete(&context, &arguments),
         Command::Log(arguments) => log::run(&context, &arguments),
         Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),

@@ -1,6 +1,7 @@
 //! The command line as people and scripts meet it: the real binary, its words, its exit codes.
 
 mod backup;
+mod changes;
 mod copied_back;
 mod daemon;
 mod disappearing;

@@ -1,5 +1,6 @@
 //! Whole messengers talking in one process: what a person would notice.
 
+mod changes;
 mod clock;
 mod conversation;
 mod crash;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use super::answer::{bad_method, no_such_path};
 use super::app::{self, App};
@@ -40,7 +40,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/requests/{id}", post(people::answer_request))
         .route("/v1/conversations", get(messages::conversations))
         .route("/v1/conversations/{id}/messages", get(messages::messages).post(messages::send))
-        .route("/v1/messages/{id}", get(messages::message))
+        .route("/v1/messages/{id}", get(messages::message).patch(messages::edit).delete(messages::delete))
+        .route("/v1/messages/{id}/reaction", put(messages::react))
         .route("/v1/messages/{id}/trace", get(messages::trace))
         .route(events::PATH, get(events::events))
         .fallback(no_such_path)
