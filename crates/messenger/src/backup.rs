@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::invitation::{OwnInvite, Owner, Request, UsedInvite};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
+use crate::reassembly::PartRecord;
 use crate::record::{HistoryRecord, VaultWrite};
 use crate::stored::Dirty;
 use crate::turn::MessageNumber;
@@ -104,6 +105,10 @@ impl<P: EnvelopePool> Messenger<P> {
             encode(kind::SEEN, &contents::Seen { account, message_id, number, unix_ms })
         }));
         records.extend(self.early.iter().map(|record| encode(kind::EARLY, &contents::Early::from(record))));
+        records.extend(self.reassembly.iter().map(|record| {
+            let &PartRecord { key: (account, message_id), part, of, ref bytes, unix_ms } = record;
+            encode(kind::PART, &contents::Part { account, message_id, part, of, bytes: bytes.clone(), unix_ms })
+        }));
         Export { records, before: self.next_message() }
     }
 

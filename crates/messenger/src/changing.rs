@@ -3,12 +3,11 @@
 //! A change goes the way of a text: it lies in the outbox until it is confirmed, and is sealed again like one. What it
 //! does to a message that is on the disk is done there, as the messenger has no history in memory.
 
-use starling_e2ee::record::{CONTENT_HEAD_BYTES, RECORD_HEAD_BYTES};
-use starling_e2ee::seal;
 use starling_relay::pool::EnvelopePool;
+use starling_wire::limits::MESSAGE_BYTES_MAX;
 
 use crate::change::{Change, Wording};
-use crate::content::{Content, Delete, EDIT_OVERHEAD_BYTES, Edit, Reaction, is_emoji};
+use crate::content::{Content, Delete, Edit, Reaction, is_emoji};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
 use crate::record::{VaultWrite, history_key};
@@ -20,11 +19,6 @@ use crate::view::{Event, MessageBody, MessageView};
 /// How long after it was written a text can be edited, and a message deleted for both: its recipient knows it by its id
 /// for 60 days from when it came, and the change may be on its way for two weeks.
 pub const CHANGEABLE_MS: u64 = 45 * 24 * 3_600_000;
-
-/// Bytes of text that an edit carries.
-pub const fn edit_bytes_max() -> usize {
-    seal::Class::Small.room_bytes() - RECORD_HEAD_BYTES - CONTENT_HEAD_BYTES - EDIT_OVERHEAD_BYTES
-}
 
 impl<P: EnvelopePool> Messenger<P> {
     /// Sets or takes back the person's reaction.
@@ -53,7 +47,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if !target.own {
             return Err(CommandError::NotYours);
         }
-        let (bytes, limit_bytes) = (text.len(), edit_bytes_max());
+        let (bytes, limit_bytes) = (text.len(), MESSAGE_BYTES_MAX);
         if bytes == 0 {
             return Err(CommandError::EmptyText);
         }
@@ -99,7 +93,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.check_age(target)?;
         let item = self.outbox.get(target.number.0).filter(|item| item.text().is_some());
         // What never left needs no word about its end.
-        let left = item.is_none_or(|item| item.was_sealed());
+        let left = item.is_none_or(|item| item.was_sealed() || self.has_sealed_part(item.number));
         self.end_own(target.number);
         self.drop_changes_of(&target.message_id);
         self.change_message(target.contact, target.number, Change::deletion());
@@ -121,6 +115,10 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
+    fn has_sealed_part(&self, head: u64) -> bool {
+        self.outbox.parts_of(head).any(Item::was_sealed)
+    }
+
     fn check_change(&self, target: &Target) -> Result<(), CommandError> {
         if target.deleted {
             return Err(CommandError::Deleted);
@@ -135,14 +133,13 @@ impl<P: EnvelopePool> Messenger<P> {
 
     fn queue_change(&mut self, number: MessageNumber, target: &Target, bytes: Vec<u8>) {
         let load = Load::Change { target: target.message_id, bytes };
-        self.outbox.insert(Item::new(number.0, target.contact, self.ids.id(number), load));
-        self.mark(Dirty::Outbox(number.0));
-        self.pump_due = true;
+        self.queue_item(Item::new(number.0, target.contact, self.ids.id(number), load));
     }
 
     /// Gives up changes that were not sealed yet: later ones say all that they said.
     fn drop_unsealed(&mut self, is_over: impl Fn(&Load) -> bool) {
-        let over = self.outbox.iter().filter(|item| !item.was_sealed() && is_over(&item.load));
+        let unsealed = |item: &&Item| !item.was_sealed() && !self.has_sealed_part(item.number);
+        let over = self.outbox.iter().filter(|item| is_over(&item.load)).filter(unsealed);
         for number in over.map(|item| item.number).collect::<Vec<_>>() {
             self.drop_item(number);
         }
@@ -248,7 +245,7 @@ impl Load {
 impl Item {
     /// Changes the text, if it is one; whether that made a difference. What its envelopes say stays, once there is one.
     pub(crate) fn change(&mut self, change: &Change) -> bool {
-        let was_sealed = self.was_sealed();
+        let was_sealed = self.was_sealed() || self.parts > 1;
         let Load::Text(text) = &mut self.load else { return false };
         let MessageBody::Text(before) = &text.view.body else { return false };
         let before = before.clone();

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use starling_e2ee::record::{CONTENT_HEAD_BYTES, RECORD_HEAD_BYTES};
-use starling_e2ee::seal;
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::Class;
+use starling_wire::limits::MESSAGE_BYTES_MAX;
 
 use crate::contact::{Contact, check_name};
-use crate::content::{REPLY_BYTES, TEXT_OVERHEAD_BYTES};
 use crate::expiry::check_expiry;
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, OwnText};
@@ -77,11 +75,8 @@ impl ClientIds {
     }
 }
 
-/// Bytes of text that one small envelope carries.
-pub const fn text_bytes_max(answers: bool) -> usize {
-    let head = RECORD_HEAD_BYTES + CONTENT_HEAD_BYTES + TEXT_OVERHEAD_BYTES + if answers { REPLY_BYTES } else { 0 };
-    seal::Class::Small.room_bytes() - head
-}
+/// Bytes of the longest text. One that is too long for an envelope goes in parts.
+pub const TEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 /// What [`Command::Send`] carries.
 struct Draft {
@@ -241,10 +236,8 @@ impl<P: EnvelopePool> Messenger<P> {
         if let Some(reason) = state.reason.filter(|&reason| reason != QueuedReason::Stamping) {
             item.trace(self.now.unix_ms, TraceStep::Waiting(reason));
         }
-        self.outbox.insert(item);
-        self.mark(Dirty::Outbox(number.0));
+        self.queue_item(item);
         self.event(Event::MessageState { number, contact, state });
-        self.pump_due = true;
     }
 
     /// The answer to a send that came before. Its body is that of the repeated request, which the caller holds
@@ -294,7 +287,7 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     fn check_send(&self, draft: &Draft) -> Result<(), CommandError> {
-        let (bytes, limit_bytes) = (draft.text.len(), text_bytes_max(draft.reply_to.is_some()));
+        let (bytes, limit_bytes) = (draft.text.len(), TEXT_BYTES_MAX);
         if bytes == 0 {
             return Err(CommandError::EmptyText);
         }

@@ -24,17 +24,9 @@ const KIND_EDIT: u16 = 4;
 const KIND_DELETE: u16 = 5;
 
 /// Bytes of the longest content: the longest text, and what any kind adds to it.
-const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 256;
+pub(crate) const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 256;
 /// Bytes of the longest reaction: a family of four has 25.
 pub(crate) const EMOJI_BYTES_MAX: usize = 32;
-
-/// Bytes of a text's content that are not text: kind 2, sequence 8, time 8, an absent `reply_to` 1,
-/// expiry 4, length 8.
-pub(crate) const TEXT_OVERHEAD_BYTES: usize = 31;
-/// Bytes that a `reply_to` adds.
-pub(crate) const REPLY_BYTES: usize = 16;
-/// Bytes of an edit's content that are not text: kind 2, time 8, message id 16, revision 4, length 8.
-pub(crate) const EDIT_OVERHEAD_BYTES: usize = 38;
 
 /// How the writer calls themselves.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,6 +207,14 @@ fn read<T: DeserializeOwned>(kind: u16, bytes: &[u8]) -> Result<T, ContentError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes of a text's content that are not text: kind 2, sequence 8, time 8, an absent `reply_to` 1,
+    /// expiry 4, length 8.
+    const TEXT_OVERHEAD_BYTES: usize = 31;
+    /// Bytes that a `reply_to` adds.
+    const REPLY_BYTES: usize = 16;
+    /// Bytes of an edit's content that are not text: kind 2, time 8, message id 16, revision 4, length 8.
+    const EDIT_OVERHEAD_BYTES: usize = 38;
 
     fn text(reply_to: Option<[u8; 16]>) -> Text {
         Text { sequence: 3, created_unix_ms: 5, reply_to, expires_s: 0, text: "hi".into() }

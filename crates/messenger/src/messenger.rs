@@ -32,6 +32,7 @@ use crate::job::{Job, JobResult};
 use crate::message_id::MessageIds;
 use crate::outbox::Outbox;
 use crate::post::{Post, PostId};
+use crate::reassembly::Reassembly;
 use crate::receipt::Receipts;
 use crate::seen::Seen;
 use crate::sessions::Sessions;
@@ -90,6 +91,8 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) seen: Seen,
     /// Changes of messages that have not come yet.
     pub(crate) early: Early,
+    /// Contents that came in parts, and are not whole yet.
+    pub(crate) reassembly: Reassembly,
     pub(crate) expiries: Expiries,
     pub(crate) receipts: Receipts,
     /// Contacts whose acknowledgements are to leave now.
@@ -179,6 +182,7 @@ impl<P: EnvelopePool> Messenger<P> {
             bundle_tags: BTreeMap::new(),
             seen: Seen::default(),
             early: Early::default(),
+            reassembly: Reassembly::default(),
             expiries: Expiries::default(),
             receipts: Receipts::default(),
             receipts_ready: BTreeSet::new(),

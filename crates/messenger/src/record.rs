@@ -74,11 +74,13 @@ pub enum RecordKind {
     Expiry = 26,
     /// A change of a message that has not come yet.
     Early = 27,
+    /// A part of a content whose others have not come yet.
+    Part = 28,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -106,6 +108,7 @@ impl RecordKind {
         Self::PageKey,
         Self::Expiry,
         Self::Early,
+        Self::Part,
     ];
 
     /// Whether records of this kind end with the device: a new one of the same account starts from others. What a

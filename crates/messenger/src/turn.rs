@@ -212,7 +212,7 @@ pub enum Command {
     Send {
         /// To whom.
         contact: ContactNumber,
-        /// UTF-8 text. At most what one small envelope carries in this version.
+        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes.
         text: String,
         /// Number of the message this answers.
         reply_to: Option<MessageNumber>,

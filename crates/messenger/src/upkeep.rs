@@ -112,6 +112,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.expire_sessions();
         self.expire_seen();
         self.expire_early();
+        self.expire_parts();
         self.judge_expiries();
     }
 

@@ -60,6 +60,20 @@ fn a_message_is_reacted_to_reworded_and_deleted_for_both() {
 }
 
 #[test]
+fn a_long_text_arrives_as_it_was_written() {
+    let pair = Pair::new(&[]);
+    let text: String = (0..8_000).map(|line| format!("{line:07}\n")).collect();
+    let text = text.trim_end();
+    let sent = pair.ana.pipe(&["send", "Bob", "--wait", "delivered", "--json"], text).json();
+    assert_eq!(sent["message"]["state"]["name"], "delivered");
+    let log = pair.bob.run(&["log", "Ana", "--json"]).json();
+    assert!(log["messages"][0]["text"] == text, "what came is not what was sent");
+    let trace = pair.ana.run(&["trace", sent["message"]["id"].as_str().unwrap()]).ok();
+    assert!(trace.contains("2,048 bytes"), "{trace}");
+    pair.ana.pipe(&["send", "Bob"], &"x".repeat(64_001)).fails(2, "at most 64,000");
+}
+
+#[test]
 fn deleted_here_alone_a_message_stays_with_the_other() {
     let pair = Pair::new(&[]);
     let (ana, bob) = (&pair.ana, &pair.bob);

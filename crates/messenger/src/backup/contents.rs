@@ -383,6 +383,17 @@ impl From<Early> for EarlyRecord {
     }
 }
 
+/// Kind 21, since version 4: a part of a content whose others have not come yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) account: [u8; 32],
+    pub(crate) message_id: [u8; 16],
+    pub(crate) part: u8,
+    pub(crate) of: u8,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) unix_ms: u64,
+}
+
 /// Numbers of the kinds. Never reuse one.
 pub(crate) mod kind {
     pub(crate) const HEAD: u16 = 1;
@@ -405,6 +416,7 @@ pub(crate) mod kind {
     pub(crate) const CHANGED: u16 = 18;
     pub(crate) const WAITING_CHANGE: u16 = 19;
     pub(crate) const EARLY: u16 = 20;
+    pub(crate) const PART: u16 = 21;
 }
 
 /// One record.
@@ -589,8 +601,13 @@ mod tests {
             deletes: false,
             unix_ms: 5,
         };
-        let records =
-            [encode(kind::CHANGED, &changed), encode(kind::WAITING_CHANGE, &waiting), encode(kind::EARLY, &early)];
+        let part = Part { account: [1; 32], message_id: [2; 16], part: 3, of: 4, bytes: vec![5], unix_ms: 6 };
+        let records = [
+            encode(kind::CHANGED, &changed),
+            encode(kind::WAITING_CHANGE, &waiting),
+            encode(kind::EARLY, &early),
+            encode(kind::PART, &part),
+        ];
         let mut expected = 1u64.to_le_bytes().to_vec();
         expected.extend([1, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]);
         let reacted =
@@ -605,5 +622,8 @@ mod tests {
         expected.extend([1, 3, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'h', b'i', 0]);
         expected.extend(5u64.to_le_bytes());
         assert_eq!((records[2].kind, records[2].bytes.as_slice()), (20, expected.as_slice()));
+        let mut expected = [vec![1; 32], vec![2; 16], vec![3, 4, 1, 0, 0, 0, 0, 0, 0, 0, 5]].concat();
+        expected.extend(6u64.to_le_bytes());
+        assert_eq!((records[3].kind, records[3].bytes.as_slice()), (21, expected.as_slice()));
     }
 }

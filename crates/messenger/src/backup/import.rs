@@ -13,12 +13,14 @@ use crate::generation::GenerationRecord;
 use crate::invitation::{OwnInvite, Request, UsedInvite};
 use crate::message_id::MessageIds;
 use crate::outbox::{Item, Load, OwnText};
+use crate::parts::{parts_for, parts_of};
+use crate::reassembly::PartRecord;
 use crate::record::{
     HistoryRecord, MessageIndexRecord, RecordKind, VaultKey, VaultWrite, history_key, message_index_key,
 };
-use crate::stored::{Profile, SeenRecord, early_key, number_key, put, seen_key, used_key};
+use crate::stored::{Profile, SeenRecord, early_key, number_key, part_key, put, seen_key, used_key};
 use crate::turn::{ContactNumber, MessageNumber};
-use crate::view::{InviteState, TraceLine, TraceStep};
+use crate::view::{DeliveryStage, DeliveryState, InviteState, QueuedReason, TraceLine, TraceStep};
 
 /// Earlier device lists that are kept, the newest: each is one more device that a person had.
 const PAST_LISTS_MAX: usize = 64;
@@ -155,8 +157,9 @@ impl Import {
             kind::WAITING => self.waiting(decode(bytes)?),
             kind::WAITING_EXPIRY => self.take_waiting_expiry(decode(bytes)?)?,
             kind::CHANGED => self.take_changed(decode(bytes)?)?,
-            kind::WAITING_CHANGE => vec![waiting_change(decode(bytes)?)],
+            kind::WAITING_CHANGE => waiting_change(decode(bytes)?),
             kind::EARLY => vec![early(decode(bytes)?)],
+            kind::PART => vec![part(decode(bytes)?)],
             kind::CONTACT_EXPIRY => self.take_contact_expiry(decode(bytes)?)?,
             kind::SEEN => vec![seen(decode(bytes)?)],
             kind::MESSAGE => self.message(decode(bytes)?),
@@ -240,7 +243,7 @@ impl Import {
         item.expired_unix_ms = expired_unix_ms;
         item.lines.push(queued);
         let mut writes = history(&record);
-        writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], number.0), &item));
+        writes.extend(outbox(&mut item));
         self.last_waiting = Some(item);
         writes
     }
@@ -355,10 +358,39 @@ fn waiting_again(item: &Item) -> Result<Vec<VaultWrite>, ImportError> {
     Ok(writes)
 }
 
-fn waiting_change(change: contents::WaitingChange) -> VaultWrite {
+fn waiting_change(change: contents::WaitingChange) -> Vec<VaultWrite> {
     let contents::WaitingChange { number, contact, message_id, target, content } = change;
-    let item = Item::new(number.0, contact, message_id, Load::Change { target, bytes: content });
-    put(VaultKey::ordered(RecordKind::Outbox, [], number.0), &item)
+    outbox(&mut Item::new(number.0, contact, message_id, Load::Change { target, bytes: content }))
+}
+
+/// An item on its way, with the parts in which it goes: they had the same numbers on the device before.
+fn outbox(item: &mut Item) -> Vec<VaultWrite> {
+    let content_bytes = match &item.load {
+        Load::Text(text) => text.content().len(),
+        Load::Change { bytes, .. } => bytes.len(),
+        _ => 0,
+    };
+    item.parts = parts_for(content_bytes);
+    let stage = if item.expired_unix_ms.is_some() { DeliveryStage::Expired } else { DeliveryStage::Queued };
+    let state = DeliveryState {
+        stage,
+        since_unix_ms: 0,
+        held_by: 0,
+        neighbours: 0,
+        until_unix_ms: None,
+        reason: (stage == DeliveryStage::Queued).then_some(QueuedReason::Stamping),
+        attempts: 0,
+    };
+    let mut parts = parts_of(item, state);
+    parts.iter_mut().for_each(|part| part.expired_unix_ms = item.expired_unix_ms);
+    let write = |item: &Item| put(VaultKey::ordered(RecordKind::Outbox, [], item.number), item);
+    [&*item].into_iter().chain(&parts).map(write).collect()
+}
+
+fn part(part: contents::Part) -> VaultWrite {
+    let contents::Part { account, message_id, part, of, bytes, unix_ms } = part;
+    let record = PartRecord { key: (account, message_id), part, of, bytes, unix_ms };
+    put(part_key(record.key, part), &record)
 }
 
 fn early(early: contents::Early) -> VaultWrite {

@@ -7,6 +7,7 @@ mod crash;
 mod delivery;
 mod expiry;
 mod full_pool;
+mod long_texts;
 mod net;
 mod people;
 mod post_quantum;
