@@ -57,6 +57,8 @@ pub enum Code {
     ContactBlocked,
     /// 409: the invite was made by this very account.
     OwnInvite,
+    /// 409: somebody else wrote the message.
+    NotYours,
     /// 409: two device lists carry the contact's signature.
     DevicesForked,
     /// 409: so many contacts, or open invites, that no more are taken.
@@ -96,7 +98,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::BadRequest,
         Self::InviteDamaged,
         Self::InviteCut,
@@ -118,6 +120,7 @@ impl Code {
         Self::NameTaken,
         Self::ContactBlocked,
         Self::OwnInvite,
+        Self::NotYours,
         Self::DevicesForked,
         Self::TooMany,
         Self::InviteUsed,
@@ -157,6 +160,7 @@ impl Code {
             | Self::NameTaken
             | Self::ContactBlocked
             | Self::OwnInvite
+            | Self::NotYours
             | Self::DevicesForked
             | Self::TooMany => 409,
             Self::InviteUsed | Self::InviteExpired | Self::InviteRevoked => 410,
@@ -192,6 +196,7 @@ impl Code {
             | Self::AlreadyContact
             | Self::NameTaken
             | Self::ContactBlocked
+            | Self::NotYours
             | Self::DevicesForked
             | Self::TooMany
             | Self::SlowDown

@@ -65,7 +65,9 @@ pub enum EventBody {
     MessageReceived(Message),
     /// `message.state`
     MessageState(MessageStateData),
-    /// `message.deleted`: its time was over.
+    /// `message.changed`: it may have another wording or other reactions, or was deleted for both.
+    MessageChanged(Message),
+    /// `message.deleted`: its time was over, or it was deleted here.
     MessageDeleted(MessageDeletedData),
     /// `conversation.read`: messages were read, or notifications switched.
     ConversationRead(ConversationMarks),
@@ -111,6 +113,8 @@ pub enum EventType {
     MessageReceived,
     /// A message's state changed.
     MessageState,
+    /// A message was edited, reacted to, or deleted for both.
+    MessageChanged,
     /// A message disappeared.
     MessageDeleted,
     /// `conversation.read`
@@ -121,7 +125,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NodeState,
         Self::NodePeers,
         Self::NodeReach,
@@ -136,6 +140,7 @@ impl EventType {
         Self::InviteExpired,
         Self::MessageReceived,
         Self::MessageState,
+        Self::MessageChanged,
         Self::MessageDeleted,
         Self::ConversationRead,
         Self::EventsGap,
@@ -158,6 +163,7 @@ impl EventType {
             Self::InviteExpired => "invite.expired",
             Self::MessageReceived => "message.received",
             Self::MessageState => "message.state",
+            Self::MessageChanged => "message.changed",
             Self::MessageDeleted => "message.deleted",
             Self::ConversationRead => "conversation.read",
             Self::EventsGap => "events.gap",
@@ -260,6 +266,7 @@ impl EventBody {
             Self::InviteExpired(_) => EventType::InviteExpired,
             Self::MessageReceived(_) => EventType::MessageReceived,
             Self::MessageState(_) => EventType::MessageState,
+            Self::MessageChanged(_) => EventType::MessageChanged,
             Self::MessageDeleted(_) => EventType::MessageDeleted,
             Self::ConversationRead(_) => EventType::ConversationRead,
             Self::EventsGap(_) => EventType::EventsGap,
@@ -298,6 +305,7 @@ impl EventBody {
             EventType::InviteExpired => of(Self::InviteExpired, data),
             EventType::MessageReceived => of(Self::MessageReceived, data),
             EventType::MessageState => of(Self::MessageState, data),
+            EventType::MessageChanged => of(Self::MessageChanged, data),
             EventType::MessageDeleted => of(Self::MessageDeleted, data),
             EventType::ConversationRead => of(Self::ConversationRead, data),
             EventType::EventsGap => of(Self::EventsGap, data),
@@ -323,7 +331,7 @@ impl Serialize for Data<'_> {
             EventBody::InviteCreated(data) | EventBody::InviteUsed(data) | EventBody::InviteExpired(data) => {
                 data.serialize(serializer)
             }
-            EventBody::MessageReceived(data) => data.serialize(serializer),
+            EventBody::MessageReceived(data) | EventBody::MessageChanged(data) => data.serialize(serializer),
             EventBody::MessageState(data) => data.serialize(serializer),
             EventBody::MessageDeleted(data) => data.serialize(serializer),
             EventBody::ConversationRead(data) => data.serialize(serializer),

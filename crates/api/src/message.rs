@@ -139,7 +139,7 @@ pub struct Message {
     pub client_id: Option<String>,
     /// Who wrote it.
     pub from: Writer,
-    /// What it says; `null` when it needs a newer Starling to be shown.
+    /// What it says; `null` when it needs a newer Starling to be shown, or was deleted.
     pub text: Option<String>,
     /// When its writer says it was written.
     pub created: Time,
@@ -159,6 +159,59 @@ pub struct Message {
     /// no node kept it any more; `null` if for ever.
     #[serde(default)]
     pub expires_s: Option<u32>,
+    /// When its writer gave it its present wording; `null` while it has its first.
+    #[serde(default)]
+    pub edited: Option<Time>,
+    /// Its writer deleted it for both: `text` is `null`.
+    #[serde(default)]
+    pub deleted: bool,
+    /// At most one a side.
+    #[serde(default)]
+    pub reactions: Vec<Reaction>,
+}
+
+/// What somebody feels about a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reaction {
+    /// Who.
+    pub from: Writer,
+    /// What.
+    pub emoji: String,
+}
+
+/// Body of `PUT /v1/messages/{id}/reaction`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct React {
+    /// At most 32 bytes; `null` takes it back.
+    pub emoji: Option<String>,
+}
+
+/// Body of `PATCH /v1/messages/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditMessage {
+    /// What it is to say.
+    pub text: String,
+}
+
+/// For whom a message is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteFor {
+    /// An own message, here and where its recipient has it.
+    Both,
+    /// Here alone.
+    Me,
+}
+
+/// Query of `DELETE /v1/messages/{id}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteQuery {
+    /// For whom; an own one for both, if absent, a received one here.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub for_whom: Option<DeleteFor>,
 }
 
 /// `GET /v1/conversations/{id}/messages`, in the order in which they are shown, oldest first.

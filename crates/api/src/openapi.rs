@@ -15,8 +15,8 @@ use crate::event::{
 };
 use crate::id::Id;
 use crate::message::{
-    ChangeConversation, ConversationMarks, Conversations, MarkRead, Message, Messages, MessagesQuery, SendMessage,
-    Trace, Writer,
+    ChangeConversation, ConversationMarks, Conversations, DeleteQuery, EditMessage, MarkRead, Message, Messages,
+    MessagesQuery, React, SendMessage, Trace, Writer,
 };
 use crate::node::{
     AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, MakeBackup, Peers, Settings, Status, Unlock,
@@ -178,6 +178,15 @@ fn message_calls() -> Vec<Call> {
             .takes::<SendMessage>()
             .gives::<Message>(201),
         call("get", "/v1/messages/{id}", "A message.").gives::<Message>(200),
+        call("patch", "/v1/messages/{id}", "Says an own message in other words, on both sides.")
+            .takes::<EditMessage>()
+            .gives::<Message>(200),
+        call("delete", "/v1/messages/{id}", "Deletes a message, here or on both sides.")
+            .query::<DeleteQuery>()
+            .gives::<Message>(200),
+        call("put", "/v1/messages/{id}/reaction", "Reacts to a message, or takes a reaction back.")
+            .takes::<React>()
+            .gives::<Message>(200),
         call("get", "/v1/messages/{id}/trace", "The life of a message.").gives::<Trace>(200),
         call("get", "/v1/search", "Searches all that was said.").query::<SearchQuery>().gives::<SearchResults>(200),
     ]
@@ -413,7 +422,7 @@ fn data_of(kind: EventType) -> SchemaOf {
         EventType::ContactRequested => schema_of::<Request>,
         EventType::ContactRemoved => schema_of::<ContactRemovedData>,
         EventType::InviteCreated | EventType::InviteUsed | EventType::InviteExpired => schema_of::<Invite>,
-        EventType::MessageReceived => schema_of::<Message>,
+        EventType::MessageReceived | EventType::MessageChanged => schema_of::<Message>,
         EventType::MessageState => schema_of::<MessageStateData>,
         EventType::MessageDeleted => schema_of::<MessageDeletedData>,
         EventType::ConversationRead => schema_of::<ConversationMarks>,

@@ -17,11 +17,12 @@ use zeroize::Zeroizing;
 
 use crate::invitation::{OwnInvite, Owner, Request, UsedInvite};
 use crate::messenger::Messenger;
-use crate::outbox::Item;
+use crate::outbox::{Item, Load};
+use crate::reassembly::PartRecord;
 use crate::record::{HistoryRecord, VaultWrite};
 use crate::stored::Dirty;
 use crate::turn::MessageNumber;
-use crate::view::MessageView;
+use crate::view::{MessageBody, MessageView};
 
 use contents::{encode, kind};
 
@@ -53,11 +54,16 @@ pub struct Export {
     pub before: MessageNumber,
 }
 
-/// The record of a message of the history; `None` of one that is to disappear, as a file would keep it. While such a
+/// The records of a message of the history; none of one that is to disappear, as a file would keep it. While such a
 /// message waits for its delivery, it is in [`Export::records`].
-pub fn message_record(record: &HistoryRecord) -> Option<BackupRecord> {
-    let stays = record.message.expires_s == 0;
-    stays.then(|| encode(kind::MESSAGE, &contents::Message::new(&record.message, record.message_id)))
+pub fn message_records(record: &HistoryRecord) -> Vec<BackupRecord> {
+    let HistoryRecord { message, message_id } = record;
+    if message.expires_s > 0 {
+        return Vec::new();
+    }
+    let mut records = vec![encode(kind::MESSAGE, &contents::Message::new(message, *message_id))];
+    records.extend(contents::Changed::of(message, None).map(|changed| encode(kind::CHANGED, &changed)));
+    records
 }
 
 /// The record of the peers met on `network`, in the daemon's encoding.
@@ -97,6 +103,11 @@ impl<P: EnvelopePool> Messenger<P> {
         records.extend(self.seen.iter().map(|(key, number, unix_ms)| {
             let (account, message_id) = key;
             encode(kind::SEEN, &contents::Seen { account, message_id, number, unix_ms })
+        }));
+        records.extend(self.early.iter().map(|record| encode(kind::EARLY, &contents::Early::from(record))));
+        records.extend(self.reassembly.iter().map(|record| {
+            let &PartRecord { key: (account, message_id), part, of, ref bytes, unix_ms } = record;
+            encode(kind::PART, &contents::Part { account, message_id, part, of, bytes: bytes.clone(), unix_ms })
         }));
         Export { records, before: self.next_message() }
     }
@@ -160,17 +171,28 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 }
 
-/// A text on its way, unless its time to disappear runs. Greetings and confirmations are made anew by the restored
-/// device.
+/// A text on its way, unless its time to disappear runs, or a change of a message. Greetings and confirmations are made
+/// anew by the restored device.
 fn export_waiting(item: &Item, records: &mut Vec<BackupRecord>) {
+    if let Load::Change { target, bytes } = &item.load {
+        let (number, contact, message_id) = (MessageNumber(item.number), item.contact, item.message_id);
+        let change = contents::WaitingChange { number, contact, message_id, target: *target, content: bytes.clone() };
+        return records.push(encode(kind::WAITING_CHANGE, &change));
+    }
     let Some(text) = item.text().filter(|text| text.view.expires_unix_ms.is_none()) else { return };
     let MessageView { number, expires_s, .. } = text.view;
-    let message = contents::Message::new(&text.view, item.message_id);
+    // What is on its way keeps its wording: some of its envelopes may have arrived.
+    let mut view = text.view.clone();
+    let sealed = text.sealed_text.clone().map(MessageBody::Text);
+    let shown = sealed.map(|sealed| std::mem::replace(&mut view.body, sealed));
+    let shown = shown.and_then(|body| if let MessageBody::Text(text) = body { Some(text) } else { None });
+    let message = contents::Message::new(&view, item.message_id);
     let waiting = contents::Waiting { message, answers: text.reply_to, expired_unix_ms: item.expired_unix_ms };
     records.push(encode(kind::WAITING, &waiting));
     if expires_s > 0 {
         records.push(encode(kind::WAITING_EXPIRY, &contents::WaitingExpiry { number, expires_s }));
     }
+    records.extend(contents::Changed::of(&text.view, shown).map(|changed| encode(kind::CHANGED, &changed)));
 }
 
 fn invite(own: &OwnInvite) -> contents::Invite {

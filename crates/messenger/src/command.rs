@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use starling_e2ee::record::{CONTENT_HEAD_BYTES, RECORD_HEAD_BYTES};
-use starling_e2ee::seal;
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::Class;
+use starling_wire::limits::MESSAGE_BYTES_MAX;
 
 use crate::contact::{Contact, check_name};
-use crate::content::{REPLY_BYTES, TEXT_OVERHEAD_BYTES};
 use crate::expiry::check_expiry;
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, OwnText};
@@ -77,11 +75,8 @@ impl ClientIds {
     }
 }
 
-/// Bytes of text that one small envelope carries.
-pub const fn text_bytes_max(answers: bool) -> usize {
-    let head = RECORD_HEAD_BYTES + CONTENT_HEAD_BYTES + TEXT_OVERHEAD_BYTES + if answers { REPLY_BYTES } else { 0 };
-    seal::Class::Small.room_bytes() - head
-}
+/// Bytes of the longest text. One that is too long for an envelope goes in parts.
+pub const TEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 /// What [`Command::Send`] carries.
 struct Draft {
@@ -120,6 +115,9 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::Send { contact, text, reply_to, client_id, expires_s } => {
                 self.send(Draft { contact, text, reply_to, client_id, expires_s })
             }
+            Command::React { target, emoji } => self.react_to(&target, emoji),
+            Command::Edit { target, text } => self.edit_text(&target, text),
+            Command::Delete { target, for_both } => self.delete_for(&target, for_both),
             Command::Export => Ok(Reply::Export(Box::new(self.export()))),
             Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
         }
@@ -206,6 +204,10 @@ impl<P: EnvelopePool> Messenger<P> {
             state,
             expires_s,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         };
         self.remember_client_id(&view);
         self.queue_text(view.clone(), answered);
@@ -228,15 +230,14 @@ impl<P: EnvelopePool> Messenger<P> {
         let (number, contact, state) = (view.number, view.contact, view.state);
         let message_id = self.ids.id(number);
         self.write_history(&view, message_id, true);
-        let mut item = Item::new(number.0, contact, message_id, Load::Text(Box::new(OwnText { view, reply_to })));
+        let text = OwnText { view, reply_to, sealed_text: None };
+        let mut item = Item::new(number.0, contact, message_id, Load::Text(Box::new(text)));
         item.trace(self.now.unix_ms, TraceStep::Queued);
         if let Some(reason) = state.reason.filter(|&reason| reason != QueuedReason::Stamping) {
             item.trace(self.now.unix_ms, TraceStep::Waiting(reason));
         }
-        self.outbox.insert(item);
-        self.mark(Dirty::Outbox(number.0));
+        self.queue_item(item);
         self.event(Event::MessageState { number, contact, state });
-        self.pump_due = true;
     }
 
     /// The answer to a send that came before. Its body is that of the repeated request, which the caller holds
@@ -257,6 +258,10 @@ impl<P: EnvelopePool> Messenger<P> {
             state: record.state,
             expires_s: record.expires_s,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         });
         // Written again, so that this answer does not overtake the commit of the first one.
         self.mark(Dirty::ClientId(*id));
@@ -282,21 +287,25 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     fn check_send(&self, draft: &Draft) -> Result<(), CommandError> {
-        let contact = self.contacts.get(draft.contact).ok_or(CommandError::NoSuchContact)?;
-        if contact.blocked {
-            return Err(CommandError::Blocked);
-        }
-        let (bytes, limit_bytes) = (draft.text.len(), text_bytes_max(draft.reply_to.is_some()));
+        let (bytes, limit_bytes) = (draft.text.len(), TEXT_BYTES_MAX);
         if bytes == 0 {
             return Err(CommandError::EmptyText);
         }
         if bytes > limit_bytes {
             return Err(CommandError::TooLarge { bytes, limit_bytes });
         }
+        draft.expires_s.map(check_expiry).transpose()?;
+        self.check_accepted(draft.contact)
+    }
+
+    /// Whether anything is accepted that is to go to a contact.
+    pub(crate) fn check_accepted(&self, contact: ContactNumber) -> Result<(), CommandError> {
+        if self.contacts.get(contact).ok_or(CommandError::NoSuchContact)?.blocked {
+            return Err(CommandError::Blocked);
+        }
         if let Some(free_bytes) = self.carrier.free_bytes.filter(|&free_bytes| free_bytes < DISK_REFUSES_BYTES) {
             return Err(CommandError::DiskFull { free_bytes });
         }
-        draft.expires_s.map(check_expiry).transpose()?;
         if self.outbox.is_full() { Err(CommandError::OutboxFull) } else { Ok(()) }
     }
 

@@ -18,7 +18,7 @@ pub(crate) const CONTACTS_MAX: usize = 4_096;
 
 /// Characters that do not show but change what is shown: controls, and marks that turn the writing direction, by
 /// which one name can pose as another.
-fn steers(char: char) -> bool {
+pub(crate) fn steers(char: char) -> bool {
     char.is_control() || matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 

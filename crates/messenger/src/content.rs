@@ -5,20 +5,28 @@
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use starling_wire::codec;
 use starling_wire::limits::{MESSAGE_BYTES_MAX, NAME_BYTES_MAX};
+
+use crate::contact::steers;
 
 /// Kind of [`Hello`].
 const KIND_HELLO: u16 = 1;
 /// Kind of [`Text`].
 const KIND_TEXT: u16 = 2;
+/// Kind of [`Reaction`].
+const KIND_REACTION: u16 = 3;
+/// Kind of [`Edit`].
+const KIND_EDIT: u16 = 4;
+/// Kind of [`Delete`].
+const KIND_DELETE: u16 = 5;
 
-/// Bytes of a text's content that are not text: kind 2, sequence 8, time 8, an absent `reply_to` 1,
-/// expiry 4, length 8.
-pub(crate) const TEXT_OVERHEAD_BYTES: usize = 31;
-/// Bytes that a `reply_to` adds.
-pub(crate) const REPLY_BYTES: usize = 16;
+/// Bytes of the longest content: the longest text, and what any kind adds to it.
+pub(crate) const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 256;
+/// Bytes of the longest reaction: a family of four has 25.
+pub(crate) const EMOJI_BYTES_MAX: usize = 32;
 
 /// How the writer calls themselves.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +50,39 @@ pub(crate) struct Text {
     pub(crate) text: String,
 }
 
+/// What somebody feels about a message, in place of what they felt before.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reaction {
+    /// When, by the writer's clock, ms since 1970.
+    pub(crate) created_unix_ms: u64,
+    /// Message id of the message, of either side.
+    pub(crate) to: [u8; 16],
+    /// Of several by one side to one message the one with the highest counts, whatever came last.
+    pub(crate) counter: u64,
+    /// At most [`EMOJI_BYTES_MAX`]; empty when it is taken back.
+    pub(crate) emoji: String,
+}
+
+/// Another wording of a text of one's own.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Edit {
+    /// When, by the writer's clock, ms since 1970.
+    pub(crate) created_unix_ms: u64,
+    /// Message id of the text.
+    pub(crate) of: [u8; 16],
+    /// From 1; the highest counts, whatever came last.
+    pub(crate) revision: u32,
+    /// What it says now; not empty.
+    pub(crate) text: String,
+}
+
+/// A message of one's own is to be forgotten by both.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delete {
+    /// Message id of it.
+    pub(crate) of: [u8; 16],
+}
+
 /// A content, decoded.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -49,6 +90,12 @@ pub(crate) enum Content {
     Hello(Hello),
     /// Kind 2.
     Text(Text),
+    /// Kind 3.
+    Reaction(Reaction),
+    /// Kind 4.
+    Edit(Edit),
+    /// Kind 5.
+    Delete(Delete),
     /// Any other.
     Unknown {
         /// Its kind.
@@ -71,6 +118,9 @@ impl fmt::Debug for Content {
         match self {
             Self::Hello(_) => f.write_str("Hello(..)"),
             Self::Text(_) => f.write_str("Text(..)"),
+            Self::Reaction(_) => f.write_str("Reaction(..)"),
+            Self::Edit(_) => f.write_str("Edit(..)"),
+            Self::Delete(_) => f.write_str("Delete(..)"),
             Self::Unknown { kind, .. } => write!(f, "Unknown({kind})"),
         }
     }
@@ -79,7 +129,7 @@ impl fmt::Debug for Content {
 fn encoded(kind: u16, value: &impl Serialize) -> Vec<u8> {
     let mut bytes = kind.to_le_bytes().to_vec();
     // Names and texts were held against their limits before; nothing longer is ever put in here.
-    bytes.extend(codec::encode(value, MESSAGE_BYTES_MAX as u64).unwrap_or_default());
+    bytes.extend(codec::encode(value, CONTENT_BYTES_MAX).unwrap_or_default());
     bytes
 }
 
@@ -97,29 +147,74 @@ impl Text {
     }
 }
 
+impl Reaction {
+    /// Bytes of the content record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encoded(KIND_REACTION, self)
+    }
+}
+
+impl Edit {
+    /// Bytes of the content record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encoded(KIND_EDIT, self)
+    }
+}
+
+impl Delete {
+    /// Bytes of the content record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encoded(KIND_DELETE, self)
+    }
+}
+
+/// Whether a reaction can be shown: short, and nothing in it that turns what stands beside it.
+pub(crate) fn is_emoji(emoji: &str) -> bool {
+    emoji.len() <= EMOJI_BYTES_MAX && !emoji.chars().any(|char| steers(char) || char.is_whitespace())
+}
+
 impl Content {
     /// Reads a content; `bytes` came out of a sealed record, so their number is bounded already.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
         let Some((kind, rest)) = bytes.split_first_chunk::<2>() else { return Err(ContentError { kind: 0 }) };
         let kind = u16::from_le_bytes(*kind);
-        let malformed = |_| ContentError { kind };
-        match kind {
-            KIND_HELLO => {
-                let hello: Hello = codec::decode(rest, MESSAGE_BYTES_MAX as u64).map_err(malformed)?;
-                if hello.name.len() > NAME_BYTES_MAX {
-                    return Err(ContentError { kind });
-                }
-                Ok(Self::Hello(hello))
-            }
-            KIND_TEXT => codec::decode(rest, MESSAGE_BYTES_MAX as u64).map(Self::Text).map_err(malformed),
-            _ => Ok(Self::Unknown { kind, bytes: rest.to_vec() }),
+        let content = match kind {
+            KIND_HELLO => read(kind, rest).map(Self::Hello)?,
+            KIND_TEXT => read(kind, rest).map(Self::Text)?,
+            KIND_REACTION => read(kind, rest).map(Self::Reaction)?,
+            KIND_EDIT => read(kind, rest).map(Self::Edit)?,
+            KIND_DELETE => read(kind, rest).map(Self::Delete)?,
+            _ => Self::Unknown { kind, bytes: rest.to_vec() },
+        };
+        if content.is_within_limits() { Ok(content) } else { Err(ContentError { kind }) }
+    }
+
+    fn is_within_limits(&self) -> bool {
+        match self {
+            Self::Hello(hello) => hello.name.len() <= NAME_BYTES_MAX,
+            Self::Text(text) => text.text.len() <= MESSAGE_BYTES_MAX,
+            Self::Reaction(reaction) => is_emoji(&reaction.emoji),
+            Self::Edit(edit) => (1..=MESSAGE_BYTES_MAX).contains(&edit.text.len()),
+            Self::Delete(_) | Self::Unknown { .. } => true,
         }
     }
+}
+
+fn read<T: DeserializeOwned>(kind: u16, bytes: &[u8]) -> Result<T, ContentError> {
+    codec::decode(bytes, CONTENT_BYTES_MAX).map_err(|_| ContentError { kind })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes of a text's content that are not text: kind 2, sequence 8, time 8, an absent `reply_to` 1,
+    /// expiry 4, length 8.
+    const TEXT_OVERHEAD_BYTES: usize = 31;
+    /// Bytes that a `reply_to` adds.
+    const REPLY_BYTES: usize = 16;
+    /// Bytes of an edit's content that are not text: kind 2, time 8, message id 16, revision 4, length 8.
+    const EDIT_OVERHEAD_BYTES: usize = 38;
 
     fn text(reply_to: Option<[u8; 16]>) -> Text {
         Text { sequence: 3, created_unix_ms: 5, reply_to, expires_s: 0, text: "hi".into() }
@@ -149,6 +244,46 @@ mod tests {
         assert!(Content::decode(&cut).is_err());
         assert!(Content::decode(&[1]).is_err());
         let long = Hello { name: "x".repeat(65) };
+        assert!(Content::decode(&long.encode()).is_err());
+    }
+
+    #[test]
+    fn reaction_edit_and_delete_keep_their_byte_tables() {
+        let reaction = Reaction { created_unix_ms: 5, to: [7; 16], counter: 9, emoji: "👍".into() };
+        let mut expected = vec![3, 0];
+        expected.extend(5u64.to_le_bytes());
+        expected.extend([7; 16]);
+        expected.extend(9u64.to_le_bytes());
+        expected.extend(4u64.to_le_bytes());
+        expected.extend("👍".as_bytes());
+        assert_eq!(reaction.encode(), expected);
+        assert_eq!(Content::decode(&expected), Ok(Content::Reaction(reaction)));
+        let edit = Edit { created_unix_ms: 5, of: [7; 16], revision: 3, text: "ho".into() };
+        let mut expected = vec![4, 0];
+        expected.extend(5u64.to_le_bytes());
+        expected.extend([7; 16]);
+        expected.extend(3u32.to_le_bytes());
+        expected.extend(2u64.to_le_bytes());
+        expected.extend(b"ho");
+        assert_eq!((edit.encode().len(), edit.encode()), (EDIT_OVERHEAD_BYTES + 2, expected.clone()));
+        assert_eq!(Content::decode(&expected), Ok(Content::Edit(edit)));
+        let delete = Delete { of: [7; 16] };
+        assert_eq!(delete.encode(), [vec![5, 0], vec![7; 16]].concat());
+        assert_eq!(Content::decode(&delete.encode()), Ok(Content::Delete(delete)));
+    }
+
+    #[test]
+    fn what_is_too_long_or_cannot_be_shown_is_malformed() {
+        let reaction = |emoji: &str| Reaction { created_unix_ms: 5, to: [7; 16], counter: 9, emoji: emoji.into() };
+        let is_read = |emoji: &str| Content::decode(&reaction(emoji).encode()).is_ok();
+        assert!(is_read("") && is_read("❤️") && is_read("👨‍👩‍👧‍👦") && is_read(&"x".repeat(32)));
+        assert!(!is_read(&"x".repeat(33)) && !is_read("\u{202e}x") && !is_read("a\nb") && !is_read(" "));
+        let edit = |text: String| Edit { created_unix_ms: 5, of: [7; 16], revision: 1, text };
+        assert!(Content::decode(&edit("x".repeat(MESSAGE_BYTES_MAX)).encode()).is_ok());
+        for text in [String::new(), "x".repeat(MESSAGE_BYTES_MAX + 1)] {
+            assert!(Content::decode(&edit(text).encode()).is_err());
+        }
+        let long = Text { text: "x".repeat(MESSAGE_BYTES_MAX + 1), ..text(None) };
         assert!(Content::decode(&long.encode()).is_err());
     }
 }

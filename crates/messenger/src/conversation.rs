@@ -52,6 +52,10 @@ mod tests {
             state,
             expires_s: 0,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         }
     }
 

@@ -57,6 +57,10 @@ impl<P: EnvelopePool> Messenger<P> {
             contact.greeted = false;
             contact.handshake_unix_ms = None;
         }
+        for item in self.outbox.of_contact(number) {
+            // What is in parts is of use to a device that has all of them.
+            self.outbox.unsettle(item);
+        }
         self.seal_open_again(number);
         for item in self.outbox.of_contact(number) {
             if self.outbox.get(item).is_some_and(Item::is_open) {

@@ -143,7 +143,7 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// Deletes a message and all that is stored of it. That it was received, or sent, stays known as far as it must:
     /// by ids that say nothing.
-    fn delete_message(&mut self, contact: ContactNumber, number: MessageNumber) {
+    pub(crate) fn delete_message(&mut self, contact: ContactNumber, number: MessageNumber) {
         self.expiries.remove(number);
         self.mark(Dirty::Expiry(number));
         self.drop_item(number.0);

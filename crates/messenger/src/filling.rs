@@ -9,13 +9,13 @@ use starling_e2ee::seal::Class;
 use starling_e2ee::session::FIRST_CONTACT_ROOM_BYTES;
 use starling_relay::pool::EnvelopePool;
 
-use crate::content::{Hello, Text};
+use crate::content::Hello;
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
+use crate::parts::PART_BYTES;
 use crate::sessions::Slot;
 use crate::stored::Dirty;
 use crate::turn::ContactNumber;
-use crate::view::{MessageBody, MessageView};
 
 /// Records of acknowledgements in one envelope: two carry all that has room.
 const ACK_RECORDS_MAX: usize = 2;
@@ -46,20 +46,28 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// What an item is about.
     fn own_records(&self, item: &Item) -> Vec<Record> {
-        let bytes = match &item.load {
+        let message_id = item.message_id;
+        let (part, of, bytes) = match &item.load {
             Load::PostQuantum => return Vec::new(),
             Load::Acks(ids) => return ids.chunks(ACKS_MAX).map(|ids| Record::Acks(ids.to_vec())).collect(),
-            Load::Greeting => self.hello(),
-            Load::Text(own) => {
-                let text = match &own.view.body {
-                    MessageBody::Text(text) => text.clone(),
-                    MessageBody::Unknown { .. } => String::new(),
-                };
-                let MessageView { sequence, created_unix_ms, expires_s, .. } = own.view;
-                Text { sequence, created_unix_ms, reply_to: own.reply_to, expires_s, text }.encode()
+            Load::Part(part) => {
+                let content = self.outbox.get(part.head).map(|head| self.content_of(head)).unwrap_or_default();
+                let bytes = content.chunks(PART_BYTES).nth(usize::from(part.part)).unwrap_or_default();
+                (part.part, part.of, bytes.to_vec())
             }
+            Load::Greeting | Load::Text(_) | Load::Change { .. } => (0, 1, self.content_of(item)),
         };
-        vec![Record::Content { message_id: item.message_id, part: 0, of: 1, bytes }]
+        vec![Record::Content { message_id, part, of, bytes }]
+    }
+
+    /// The content of an item that has one: always the same, however often it is sealed.
+    pub(crate) fn content_of(&self, item: &Item) -> Vec<u8> {
+        match &item.load {
+            Load::PostQuantum | Load::Acks(_) | Load::Part(_) => Vec::new(),
+            Load::Greeting => self.hello(),
+            Load::Change { bytes, .. } => bytes.clone(),
+            Load::Text(own) => own.content(),
+        }
     }
 
     /// The records of an envelope of acknowledgements alone.

@@ -295,6 +295,7 @@ impl<P: EnvelopePool> Messenger<P> {
         for (message_id, bytes, _) in request.messages {
             self.take_content(contact, message_id, &bytes, rng);
         }
+        self.adopt_parts(contact, request.account, rng);
         self.announce_ready(contact);
     }
 

@@ -109,7 +109,7 @@ impl Request {
         match Content::decode(&bytes) {
             Ok(Content::Hello(hello)) => self.name = clean_name(&hello.name),
             Ok(Content::Text(text)) if self.text.is_none() => self.text = Some(preview(text.text)),
-            Ok(Content::Text(_) | Content::Unknown { .. }) | Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         self.messages.push((message_id, bytes, unix_ms));
     }

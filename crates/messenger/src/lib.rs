@@ -5,6 +5,8 @@
 
 pub mod backup;
 mod carrier;
+pub mod change;
+mod changing;
 mod clock;
 pub mod command;
 mod contact;
@@ -12,6 +14,7 @@ mod content;
 pub mod conversation;
 mod delay;
 mod device;
+mod early;
 mod expiry;
 mod filling;
 mod first_contact;
@@ -22,10 +25,12 @@ pub mod job;
 mod message_id;
 pub mod messenger;
 mod outbox;
+mod parts;
 mod people;
 mod post;
 mod post_quantum;
 mod pushing;
+mod reassembly;
 mod receipt;
 mod receiving;
 pub mod record;
@@ -41,6 +46,7 @@ pub mod turn;
 mod upkeep;
 pub mod view;
 
+pub use changing::CHANGEABLE_MS;
 pub use conversation::arrange;
 pub use expiry::EXPIRES_S_MAX;
 pub use messenger::{MemoryUse, Messenger, Setup};

@@ -23,6 +23,7 @@ use crate::carrier::Carrier;
 use crate::clock::{KnownTime, PeerClocks};
 use crate::command::ClientIds;
 use crate::contact::{Contacts, clean_name};
+use crate::early::Early;
 use crate::expiry::Expiries;
 use crate::generation::Generations;
 use crate::inbox::Inbox;
@@ -31,6 +32,7 @@ use crate::job::{Job, JobResult};
 use crate::message_id::MessageIds;
 use crate::outbox::Outbox;
 use crate::post::{Post, PostId};
+use crate::reassembly::Reassembly;
 use crate::receipt::Receipts;
 use crate::seen::Seen;
 use crate::sessions::Sessions;
@@ -87,6 +89,10 @@ pub struct Messenger<P: EnvelopePool> {
     /// Tags under which contacts' bundles are found. Several contacts may claim one address: none shuts another out.
     pub(crate) bundle_tags: BTreeMap<Tag, BTreeSet<ContactNumber>>,
     pub(crate) seen: Seen,
+    /// Changes of messages that have not come yet.
+    pub(crate) early: Early,
+    /// Contents that came in parts, and are not whole yet.
+    pub(crate) reassembly: Reassembly,
     pub(crate) expiries: Expiries,
     pub(crate) receipts: Receipts,
     /// Contacts whose acknowledgements are to leave now.
@@ -175,6 +181,8 @@ impl<P: EnvelopePool> Messenger<P> {
             inbox: Inbox::default(),
             bundle_tags: BTreeMap::new(),
             seen: Seen::default(),
+            early: Early::default(),
+            reassembly: Reassembly::default(),
             expiries: Expiries::default(),
             receipts: Receipts::default(),
             receipts_ready: BTreeSet::new(),

@@ -1,4 +1,4 @@
-//! What is on its way to contacts: texts, greetings, batches of acknowledgements, records of the post-quantum ratchet.
+//! What is on its way to contacts: texts, changes of messages, greetings, batches of acknowledgements, records of the post-quantum ratchet.
 //! When each is sealed, sealed again, given up. SPEC: B9.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use starling_e2ee::session::{ChainId, SessionId};
 use starling_wire::envelope::{EnvelopeId, Epoch};
 
+use crate::content::Text;
 use crate::post::{Post, PostId};
+use crate::reassembly::confirmed_as;
 use crate::turn::{ContactNumber, MessageNumber, Now};
-use crate::view::{DeliveryStage, MessageView, TraceLine, TraceStep};
+use crate::view::{DeliveryStage, DeliveryState, MessageBody, MessageView, QueuedReason, TraceLine, TraceStep};
 
-/// Texts on their way at a time.
+/// Texts, and changes of messages, on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
 /// Envelopes that nobody confirms on their way at a time.
 pub(crate) const OUTBOX_UNCONFIRMED_MAX: usize = 512;
@@ -30,6 +32,33 @@ pub(crate) struct OwnText {
     pub(crate) view: MessageView,
     /// Message id of the message that it answers.
     pub(crate) reply_to: Option<[u8; 16]>,
+    /// What its envelopes say, if it has another wording since the first of them was sealed.
+    pub(crate) sealed_text: Option<String>,
+}
+
+impl OwnText {
+    /// Its content: what its first envelope said, whatever wording it has since.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        let text = match (&self.sealed_text, &self.view.body) {
+            (Some(text), _) | (None, MessageBody::Text(text)) => text.clone(),
+            (None, MessageBody::Unknown { .. }) => String::new(),
+        };
+        let MessageView { sequence, created_unix_ms, expires_s, .. } = self.view;
+        Text { sequence, created_unix_ms, reply_to: self.reply_to, expires_s, text }.encode()
+    }
+}
+
+/// A piece of a content, which lies in another item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// The item that has the content.
+    pub(crate) head: u64,
+    /// Which part, from 0.
+    pub(crate) part: u8,
+    /// Of how many.
+    pub(crate) of: u8,
+    /// How far it came.
+    pub(crate) state: DeliveryState,
 }
 
 /// What an item carries.
@@ -45,6 +74,15 @@ pub(crate) enum Load {
     /// Nothing but the record of the post-quantum ratchet that its session had to say: never confirmed, and never
     /// sealed again. Lost, it is said again when it has found no room for as long as before.
     PostQuantum,
+    /// A piece of a text or change that is too long for one envelope.
+    Part(Box<Part>),
+    /// A reaction, an edit, or the end of a message.
+    Change {
+        /// Message id of the message.
+        target: [u8; 16],
+        /// Its content.
+        bytes: Vec<u8>,
+    },
 }
 
 impl Load {
@@ -104,6 +142,8 @@ pub(crate) struct Item {
     pub(crate) message_id: [u8; 16],
     /// What.
     pub(crate) load: Load,
+    /// Envelopes that it needs. Of several each is an item of its own, [`Load::Part`], and this one is never sealed.
+    pub(crate) parts: u8,
     /// First sealing, ms since 1970.
     pub(crate) first_sealed_unix_ms: Option<u64>,
     /// Which of the times of [`SEAL_AGAIN_MS`] are behind it.
@@ -126,6 +166,7 @@ impl Item {
             contact,
             message_id,
             load,
+            parts: 1,
             first_sealed_unix_ms: None,
             rounds: 0,
             place: None,
@@ -139,7 +180,7 @@ impl Item {
     pub(crate) fn text(&self) -> Option<&OwnText> {
         match &self.load {
             Load::Text(text) => Some(text),
-            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum | Load::Part(_) | Load::Change { .. } => None,
         }
     }
 
@@ -147,19 +188,45 @@ impl Item {
     pub(crate) fn view_mut(&mut self) -> Option<&mut MessageView> {
         match &mut self.load {
             Load::Text(text) => Some(&mut text.view),
-            Load::Greeting | Load::Acks(_) | Load::PostQuantum => None,
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum | Load::Part(_) | Load::Change { .. } => None,
         }
+    }
+
+    /// How far it came, if people see that of it, or of what it is a part of.
+    pub(crate) fn state_mut(&mut self) -> Option<&mut DeliveryState> {
+        match &mut self.load {
+            Load::Text(text) => Some(&mut text.view.state),
+            Load::Part(part) => Some(&mut part.state),
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum | Load::Change { .. } => None,
+        }
+    }
+
+    /// How far it came, if it is a part.
+    pub(crate) fn part_state(&self) -> Option<DeliveryState> {
+        if let Load::Part(part) = &self.load { Some(part.state) } else { None }
+    }
+
+    /// Whether it is a part that was confirmed: it stays until all are.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.part_state().is_some_and(|state| state.stage == DeliveryStage::Delivered)
     }
 
     /// Whether it waits to be sealed.
     pub(crate) fn waits(&self) -> bool {
-        self.post.is_none() && self.expired_unix_ms.is_none()
+        self.post.is_none() && self.expired_unix_ms.is_none() && self.parts == 1 && !self.is_settled()
     }
 
-    /// Writes a line of its life.
+    /// Whether it was ever sealed: it may have arrived.
+    pub(crate) fn was_sealed(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Writes a line of its life. The life of a text in parts is that of its last one, which leaves last.
     pub(crate) fn trace(&mut self, unix_ms: u64, step: TraceStep) {
-        if !matches!(self.load, Load::Text(_)) {
-            return;
+        match &self.load {
+            Load::Text(_) => {}
+            Load::Part(part) if part.part + 1 == part.of => {}
+            _ => return,
         }
         if self.lines.len() >= TRACE_LINES_MAX {
             self.lines.remove(TRACE_LINES_MAX / 4);
@@ -230,7 +297,7 @@ impl Item {
 
     /// Whether its confirmation is still hoped for.
     pub(crate) fn is_open(&self) -> bool {
-        self.expired_unix_ms.is_none() && !self.load.is_unconfirmed()
+        self.expired_unix_ms.is_none() && !self.load.is_unconfirmed() && !self.is_settled()
     }
 }
 
@@ -243,6 +310,8 @@ pub(crate) struct Outbox {
     /// Own envelopes that have an id.
     ids: BTreeMap<EnvelopeId, PostId>,
     greetings: BTreeMap<ContactNumber, u64>,
+    /// Parts, by the id under which each is confirmed.
+    parts: BTreeMap<[u8; 16], u64>,
     texts: usize,
     unconfirmed: usize,
 }
@@ -251,7 +320,11 @@ impl Outbox {
     /// Adds an item.
     pub(crate) fn insert(&mut self, item: Item) {
         match item.load {
-            Load::Text(_) => self.texts += 1,
+            Load::Text(_) | Load::Change { .. } => self.texts += 1,
+            Load::Part(ref part) => {
+                self.texts += 1;
+                self.parts.insert(confirmed_as(&item.message_id, part.part, part.of), item.number);
+            }
             Load::Acks(_) | Load::PostQuantum => self.unconfirmed += 1,
             Load::Greeting => {
                 self.greetings.insert(item.contact, item.number);
@@ -275,7 +348,11 @@ impl Outbox {
     pub(crate) fn remove(&mut self, number: u64) -> Option<Item> {
         let item = self.items.remove(&number)?;
         match item.load {
-            Load::Text(_) => self.texts -= 1,
+            Load::Text(_) | Load::Change { .. } => self.texts -= 1,
+            Load::Part(ref part) => {
+                self.texts -= 1;
+                self.parts.remove(&confirmed_as(&item.message_id, part.part, part.of));
+            }
             Load::Acks(_) | Load::PostQuantum => self.unconfirmed -= 1,
             Load::Greeting => {
                 self.greetings.remove(&item.contact);
@@ -362,6 +439,53 @@ impl Outbox {
         post
     }
 
+    /// The parts of an item.
+    pub(crate) fn parts_of(&self, head: u64) -> impl DoubleEndedIterator<Item = &Item> {
+        // They were counted right after it.
+        let numbers = head..=head.saturating_add(u64::from(u8::MAX));
+        let is_part = move |item: &&Item| matches!(&item.load, Load::Part(part) if part.head == head);
+        self.items.range(numbers).map(|(_, item)| item).filter(is_part)
+    }
+
+    /// The item that an item is a part of.
+    pub(crate) fn head_of(&self, number: u64) -> Option<u64> {
+        match &self.items.get(&number)?.load {
+            Load::Part(part) => Some(part.head),
+            _ => None,
+        }
+    }
+
+    /// The part that is confirmed under an id, and what it is a part of.
+    pub(crate) fn part_by_id(&self, id: &[u8; 16]) -> Option<(u64, u64)> {
+        let number = *self.parts.get(id)?;
+        Some((number, self.head_of(number)?))
+    }
+
+    /// A part was confirmed.
+    pub(crate) fn settle(&mut self, number: u64) {
+        let Some(mut item) = self.items.remove(&number) else { return };
+        self.stop_waiting(&item);
+        let post = item.post.take();
+        self.forget_id(post.as_ref());
+        item.expired_unix_ms = None;
+        if let Some(state) = item.state_mut() {
+            (state.stage, state.reason) = (DeliveryStage::Delivered, None);
+        }
+        self.items.insert(number, item);
+    }
+
+    /// A part that another device than so far confirmed is to be sealed for the present one.
+    pub(crate) fn unsettle(&mut self, number: u64) {
+        let Some(mut item) = self.items.remove(&number) else { return };
+        if let Some(state) = item.state_mut().filter(|state| state.stage == DeliveryStage::Delivered) {
+            (state.stage, state.reason) = (DeliveryStage::Queued, Some(QueuedReason::Stamping));
+        }
+        if item.waits() {
+            self.wait(&item);
+        }
+        self.items.insert(number, item);
+    }
+
     /// The item is for another device than so far: the times at which it is sealed again begin anew. Where it was
     /// sealed first stays, as the old device may have confirmed it.
     pub(crate) fn begin_anew(&mut self, number: u64) {
@@ -396,7 +520,7 @@ impl Outbox {
         self.ids.get(id).copied()
     }
 
-    /// Whether no more texts are taken.
+    /// Whether no more texts are taken, nor parts of them.
     pub(crate) fn is_full(&self) -> bool {
         self.texts >= OUTBOX_TEXTS_MAX
     }
@@ -416,10 +540,19 @@ impl Outbox {
         counts
     }
 
+    /// What happened to a text so far, its last part included.
+    pub(crate) fn lines_of(&self, head: &Item) -> Vec<TraceLine> {
+        let parts = self.parts_of(head.number).flat_map(|part| &part.lines);
+        let mut lines: Vec<TraceLine> = head.lines.iter().chain(parts).cloned().collect();
+        lines.sort_by_key(|line| line.at_unix_ms);
+        lines
+    }
+
     /// Life of a text that is still here.
     pub(crate) fn lines(&self, number: MessageNumber) -> Option<Vec<TraceLine>> {
-        let item = self.items.get(&number.0).filter(|item| item.text().is_some())?;
-        let mut lines = item.lines.clone();
+        let head = self.items.get(&number.0).filter(|item| item.text().is_some())?;
+        let item = self.parts_of(number.0).next_back().unwrap_or(head);
+        let mut lines = self.lines_of(head);
         if let (Some(at_unix_ms), None) = (item.next_seal_unix_ms(), item.expired_unix_ms) {
             lines.push(TraceLine { at_unix_ms, step: TraceStep::NextTry { at_unix_ms } });
         }

@@ -339,7 +339,9 @@ impl<P: EnvelopePool> Messenger<P> {
     /// Forgets a request and its sessions. Its first contact stays remembered, so that a copy makes no new request.
     pub(crate) fn drop_request(&mut self, number: RequestNumber) {
         self.forget_sessions(Owner::Request(number));
-        self.invitations.requests.remove(&number);
+        if let Some(request) = self.invitations.requests.remove(&number) {
+            self.drop_parts_of(request.account);
+        }
         self.mark(Dirty::Request(number));
     }
 }

@@ -115,17 +115,17 @@ impl<P: EnvelopePool> Messenger<P> {
         let unix_ms = self.now.unix_ms;
         let Some(item) = self.outbox.get_mut(number) else { return };
         item.trace(unix_ms, if again { TraceStep::PushedAgain } else { TraceStep::Pushed });
-        if let Some(view) = item.view_mut() {
-            view.state.attempts = view.state.attempts.saturating_add(1);
+        if let Some(state) = item.state_mut() {
+            state.attempts = state.attempts.saturating_add(1);
         }
     }
 
     fn wait_for_link(&mut self, id: PostId) {
         self.waiting_for_link.insert(id);
         let PostId::Item(number) = id else { return };
-        let Some(view) = self.outbox.get_mut(number).and_then(Item::view_mut) else { return };
-        if view.state.reason == Some(QueuedReason::Stamping) {
-            view.state.reason = Some(QueuedReason::NoPeers);
+        let Some(state) = self.outbox.get_mut(number).and_then(Item::state_mut) else { return };
+        if state.reason == Some(QueuedReason::Stamping) {
+            state.reason = Some(QueuedReason::NoPeers);
             self.show_state(number);
         }
     }
@@ -179,16 +179,16 @@ impl<P: EnvelopePool> Messenger<P> {
         let unix_ms = self.now.unix_ms;
         let neighbours = self.neighbours();
         let held_by = self.post(id).map_or(0, |post| post.held_by);
-        let Some(view) = self.outbox.get_mut(number).and_then(Item::view_mut) else { return };
-        let shown = view.state;
-        if stage > view.state.stage {
-            view.state.stage = stage;
-            view.state.since_unix_ms = unix_ms;
-            view.state.reason = None;
+        let Some(state) = self.outbox.get_mut(number).and_then(Item::state_mut) else { return };
+        let shown = *state;
+        if stage > state.stage {
+            state.stage = stage;
+            state.since_unix_ms = unix_ms;
+            state.reason = None;
         }
-        view.state.held_by = view.state.held_by.max(held_by);
-        view.state.neighbours = neighbours;
-        if view.state != shown {
+        state.held_by = state.held_by.max(held_by);
+        state.neighbours = neighbours;
+        if *state != shown {
             self.show_state(number);
         }
     }
@@ -298,8 +298,13 @@ impl<P: EnvelopePool> Messenger<P> {
 
     /// The recipient's device confirmed `message_id`; whether it was one of ours to `contact`.
     pub(crate) fn on_acked(&mut self, contact: ContactNumber, message_id: &[u8; 16]) -> bool {
-        let Some(MessageNumber(number)) = self.ids.number(message_id) else { return false };
-        let Some(item) = self.outbox.get(number).filter(|item| item.contact == contact) else { return false };
+        let part = self.outbox.part_by_id(message_id);
+        let whole = || self.ids.number(message_id).map(|MessageNumber(number)| number);
+        let Some(number) = part.map(|(number, _)| number).or_else(whole) else { return false };
+        // What goes in parts is confirmed by its parts.
+        let Some(item) = self.outbox.get(number).filter(|item| item.contact == contact && item.parts == 1) else {
+            return false;
+        };
         if let Some(place) = item.place
             && let Some(slot) = self.sessions.by_id(place.session)
             && let Some(entry) = self.sessions.get_mut(slot)
@@ -307,23 +312,26 @@ impl<P: EnvelopePool> Messenger<P> {
             entry.session.note_acked(place.chain, place.number);
             self.mark(Dirty::Session(place.session));
         }
-        self.finish(number, DeliveryStage::Delivered);
+        match part {
+            Some((number, head)) => self.part_arrived(number, head),
+            None => self.finish(number, DeliveryStage::Delivered),
+        }
         self.pump_due = true;
         true
     }
 
     /// Takes an item out of the outbox, in its last state.
-    fn finish(&mut self, number: u64, stage: DeliveryStage) {
+    pub(crate) fn finish(&mut self, number: u64, stage: DeliveryStage) {
         let unix_ms = self.now.unix_ms;
         if let Some(item) = self.outbox.get_mut(number) {
             item.trace(
                 unix_ms,
                 if stage == DeliveryStage::Delivered { TraceStep::Delivered } else { TraceStep::Expired },
             );
-            if let Some(view) = item.view_mut().filter(|view| view.state.stage != stage) {
-                view.state.stage = stage;
-                view.state.since_unix_ms = unix_ms;
-                view.state.reason = None;
+            if let Some(state) = item.state_mut().filter(|state| state.stage != stage) {
+                state.stage = stage;
+                state.since_unix_ms = unix_ms;
+                state.reason = None;
             }
         }
         self.start_expiry_of_own(number);
@@ -336,13 +344,20 @@ impl<P: EnvelopePool> Messenger<P> {
         self.finish(number, DeliveryStage::Expired);
     }
 
-    /// Forgets an item, keeping the life of a text where it can be read.
+    /// Forgets an item with all of its parts, keeping the life of a text where it can be read.
     pub(crate) fn drop_item(&mut self, number: u64) {
+        let number = self.outbox.head_of(number).unwrap_or(number);
+        let lines = self.outbox.get(number).map(|item| self.outbox.lines_of(item)).unwrap_or_default();
+        for part in self.outbox.parts_of(number).map(|part| part.number).collect::<Vec<_>>() {
+            self.forget_way(PostId::Item(part));
+            self.outbox.remove(part);
+            self.mark(Dirty::Outbox(part));
+        }
         self.forget_way(PostId::Item(number));
         let Some(item) = self.outbox.remove(number) else { return };
         self.mark(Dirty::Outbox(number));
         let Some(view) = item.text().map(|text| text.view.clone()) else { return };
-        self.write_trace(view.number, item.lines);
+        self.write_trace(view.number, lines);
         if let Some(client_id) = view.client_id {
             self.client_ids.set_state(&client_id, view.state);
             self.mark(Dirty::ClientId(client_id));
@@ -373,16 +388,16 @@ impl<P: EnvelopePool> Messenger<P> {
         self.outbox.expire(number, unix_ms);
         let Some(item) = self.outbox.get_mut(number) else { return };
         item.trace(unix_ms, TraceStep::Expired);
-        match item.view_mut() {
-            Some(view) => {
-                view.state.stage = DeliveryStage::Expired;
-                view.state.since_unix_ms = unix_ms;
-                view.state.reason = None;
-                self.start_expiry_of_own(number);
-                self.show_state(number);
-            }
-            None => self.drop_item(number),
+        let Some(state) = item.state_mut() else { return self.drop_item(number) };
+        state.stage = DeliveryStage::Expired;
+        state.since_unix_ms = unix_ms;
+        state.reason = None;
+        let head = self.outbox.head_of(number).unwrap_or(number);
+        if self.outbox.get(head).is_none_or(|head| head.text().is_none()) {
+            return self.drop_item(head);
         }
+        self.start_expiry_of_own(head);
+        self.show_state(number);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::invitation::Owner;
 use crate::job::parts;
 use crate::messenger::Messenger;
 use crate::receipt::RECEIPTS_BATCH;
+use crate::seen::SeenKey;
 use crate::sessions::Slot;
 use crate::stored::Dirty;
 use crate::timers::Timer;
@@ -47,8 +48,9 @@ impl<P: EnvelopePool> Messenger<P> {
                         Record::Content { message_id, part: 0, of: 1, bytes } => {
                             self.take_content(contact, message_id, &bytes, rng);
                         }
-                        // A message in several parts is for a newer version: unconfirmed, it is sent again to one.
-                        Record::Content { .. } => {}
+                        Record::Content { message_id, part, of, bytes } => {
+                            self.take_part(contact, message_id, (part, of), bytes, rng);
+                        }
                         Record::Acks(ids) => self.take_acks(contact, &ids),
                         Record::Card { shard, addr, .. } => self.take_card(contact, addr, shard, rng),
                     }
@@ -79,24 +81,42 @@ impl<P: EnvelopePool> Messenger<P> {
         let Some(account) = self.contacts.get(number).map(|contact| contact.account) else { return };
         let key = (account, message_id);
         if !self.seen.contains(&key) {
-            let shown = match Content::decode(bytes) {
-                Ok(Content::Hello(hello)) => self.take_hello(number, &hello.name),
-                Ok(Content::Text(text)) => Some(self.shown_text(number, account, text)),
-                Ok(Content::Unknown { kind, bytes }) => {
-                    let body = MessageBody::Unknown { kind, bytes };
-                    Some(self.shown(number, SEQUENCE_UNKNOWN, body, self.now.unix_ms))
-                }
-                // A damaged content of a known kind: their device is at fault, and sending it again will not help.
-                Err(_) => None,
-            };
-            self.remember_seen(key, shown.as_ref().map(|message| message.number));
-            if let Some(mut message) = shown {
-                self.start_expiry(&mut message);
-                self.write_history(&message, message_id, true);
-                self.event(Event::MessageReceived(message));
-            }
+            self.take_new_content(number, key, bytes);
         }
         self.owe_receipt(number, message_id, rng);
+    }
+
+    /// A whole content that did not come before.
+    pub(crate) fn take_new_content(&mut self, number: ContactNumber, key: SeenKey, bytes: &[u8]) {
+        let shown = match Content::decode(bytes) {
+            Ok(Content::Text(text)) => Some(self.shown_text(number, key.0, text)),
+            Ok(Content::Unknown { kind, bytes }) => {
+                let body = MessageBody::Unknown { kind, bytes };
+                Some(self.shown(number, SEQUENCE_UNKNOWN, body, self.now.unix_ms))
+            }
+            Ok(content) => {
+                self.take_unshown(number, key.0, content);
+                None
+            }
+            // A damaged content of a known kind: their device is at fault, and sending it again will not help.
+            Err(_) => None,
+        };
+        self.remember_seen(key, shown.as_ref().map(|message| message.number));
+        self.take_parts(key);
+        if let Some(message) = shown {
+            self.show(message, key);
+        }
+    }
+
+    /// A content that is no message of its own.
+    fn take_unshown(&mut self, number: ContactNumber, account: [u8; 32], content: Content) {
+        match content {
+            Content::Hello(hello) => self.take_hello(number, &hello.name),
+            Content::Reaction(reaction) => self.take_reaction(number, account, reaction),
+            Content::Edit(edit) => self.take_edit(number, account, edit),
+            Content::Delete(delete) => self.take_delete(number, account, delete.of),
+            Content::Text(_) | Content::Unknown { .. } => {}
+        }
     }
 
     fn shown_text(&mut self, number: ContactNumber, account: [u8; 32], text: Text) -> MessageView {
@@ -137,11 +157,15 @@ impl<P: EnvelopePool> Messenger<P> {
             state,
             expires_s: 0,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         }
     }
 
     /// A contact that nobody named gets the name it gives itself.
-    fn take_hello(&mut self, number: ContactNumber, name: &str) -> Option<MessageView> {
+    fn take_hello(&mut self, number: ContactNumber, name: &str) {
         let name = clean_name(name);
         let unnamed = self.contacts.get(number).is_some_and(|contact| contact.unnamed);
         if unnamed && !name.is_empty() {
@@ -154,11 +178,10 @@ impl<P: EnvelopePool> Messenger<P> {
                 self.event(Event::ContactChanged(view));
             }
         }
-        None
     }
 
     /// Puts a confirmation in line: it rides with the next message, or leaves in a batch after a while.
-    fn owe_receipt(&mut self, contact: ContactNumber, message_id: [u8; 16], rng: &mut impl CryptoRng) {
+    pub(crate) fn owe_receipt(&mut self, contact: ContactNumber, message_id: [u8; 16], rng: &mut impl CryptoRng) {
         let due = self.receipts.add(contact, message_id, self.now.unix_ms);
         self.mark(Dirty::Acks(contact));
         if due >= RECEIPTS_BATCH {
@@ -251,16 +274,23 @@ impl<P: EnvelopePool> Messenger<P> {
     fn take_request_records(&mut self, number: RequestNumber, records: Vec<Record>) {
         let unix_ms = self.now.unix_ms;
         let Some(request) = self.invitations.requests.get_mut(&number) else { return };
+        let (account, mut parts) = (request.account, Vec::new());
         for record in records {
             match record {
                 Record::Content { message_id, part: 0, of: 1, bytes } => {
                     request.keep(message_id, bytes, unix_ms);
                 }
                 Record::Card { shard, addr, .. } => request.card = Some((addr, shard)),
-                Record::Content { .. } | Record::Acks(_) => {}
+                Record::Content { message_id, part, of, bytes } => {
+                    parts.push(((account, message_id), (part, of), bytes))
+                }
+                Record::Acks(_) => {}
             }
         }
         let crowded = request.is_full();
+        for (key, place, bytes) in parts {
+            self.keep_part(key, place, bytes);
+        }
         self.mark(Dirty::Request(number));
         if crowded {
             // The rest stays in the pool, sealed, and is found when they are accepted in time.

@@ -7,6 +7,7 @@ use starling_wire::codec;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::change::Change;
 use crate::turn::{ContactNumber, MessageNumber};
 use crate::view::{MessageView, TraceLine};
 
@@ -71,11 +72,15 @@ pub enum RecordKind {
     PageKey = 25,
     /// When a message disappears.
     Expiry = 26,
+    /// A change of a message that has not come yet.
+    Early = 27,
+    /// A part of a content whose others have not come yet.
+    Part = 28,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -102,6 +107,8 @@ impl RecordKind {
         Self::Time,
         Self::PageKey,
         Self::Expiry,
+        Self::Early,
+        Self::Part,
     ];
 
     /// Whether records of this kind end with the device: a new one of the same account starts from others. What a
@@ -160,6 +167,23 @@ pub enum VaultWrite {
         /// Where.
         key: VaultKey,
     },
+    /// Changes a message of the history, if it is there: the messenger has no history in memory. The store reads the
+    /// record as it is after the writes before this one, and sets what [`changed_history`] makes of it.
+    Change {
+        /// Where the message lies.
+        key: VaultKey,
+        /// What changes.
+        change: Box<Change>,
+    },
+}
+
+impl VaultWrite {
+    /// Where it writes.
+    pub fn key(&self) -> &VaultKey {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } | Self::Change { key, .. } => key,
+        }
+    }
 }
 
 /// All records from which a messenger starts, in no promised order. Values carry what they belong to, as
@@ -213,6 +237,12 @@ pub struct HistoryRecord {
     pub message: MessageView,
     /// The id under which both sides know it.
     pub message_id: [u8; 16],
+}
+
+/// What becomes of a stored message by a change; `None` when it stays as it is, or cannot be read.
+pub fn changed_history(stored: &[u8], change: &Change) -> Option<Zeroizing<Vec<u8>>> {
+    let mut record: HistoryRecord = decode_record(stored).ok()?;
+    change.apply(&mut record.message).then(|| encode_record(&record))
 }
 
 /// A message's life, as it is stored under [`trace_key`] once the message is final. Before that the

@@ -86,10 +86,10 @@ impl<P: EnvelopePool> Messenger<P> {
     fn set_reason(&mut self, number: u64, reason: QueuedReason) {
         let unix_ms = self.now.unix_ms;
         let Some(item) = self.outbox.get_mut(number) else { return };
-        let Some(view) = item.view_mut().filter(|view| view.state.reason.is_some_and(|shown| shown != reason)) else {
+        let Some(state) = item.state_mut().filter(|state| state.reason.is_some_and(|shown| shown != reason)) else {
             return;
         };
-        view.state.reason = Some(reason);
+        state.reason = Some(reason);
         if reason != QueuedReason::Stamping {
             item.trace(unix_ms, TraceStep::Waiting(reason));
         }
@@ -320,9 +320,9 @@ impl<P: EnvelopePool> Messenger<P> {
         let unix_ms = self.now.unix_ms;
         let until_ms = post.epoch().start_unix_ms().saturating_add(self.lifetime_ms());
         self.outbox.sealed(number, place, post, unix_ms);
-        if let Some(view) = self.outbox.get_mut(number).and_then(Item::view_mut) {
-            view.state.until_unix_ms = Some(until_ms);
-            view.state.reason = view.state.reason.map(|_| QueuedReason::Stamping);
+        if let Some(state) = self.outbox.get_mut(number).and_then(Item::state_mut) {
+            state.until_unix_ms = Some(until_ms);
+            state.reason = state.reason.map(|_| QueuedReason::Stamping);
         }
         self.show_state(number);
         self.start_stamp(PostId::Item(number));
@@ -491,9 +491,14 @@ impl<P: EnvelopePool> Messenger<P> {
         });
     }
 
-    /// Writes and tells the present state of a text.
+    /// Writes and tells the present state of a text, or of the one that this is a part of.
     pub(crate) fn show_state(&mut self, number: u64) {
         self.mark(Dirty::Outbox(number));
+        let head = self.outbox.head_of(number);
+        if head.is_some_and(|head| !self.gather_state(head)) {
+            return;
+        }
+        let number = head.unwrap_or(number);
         let Some(item) = self.outbox.get(number) else { return };
         let message_id = item.message_id;
         let Some(view) = item.text().map(|text| text.view.clone()) else { return };

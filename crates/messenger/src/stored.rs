@@ -18,6 +18,7 @@ use crate::backup::contents as backup;
 use crate::clock::KnownTime;
 use crate::command::ClientIdRecord;
 use crate::contact::Contact;
+use crate::early::EarlyRecord;
 use crate::expiry::ExpiryRecord;
 use crate::generation::GenerationRecord;
 use crate::invitation::{OwnInvite, Request, UsedInvite};
@@ -25,6 +26,7 @@ use crate::message_id::MessageIds;
 use crate::messenger::{Messenger, Setup};
 use crate::outbox::Item;
 use crate::post::{Post, PostId};
+use crate::reassembly::PartRecord;
 use crate::receipt::ContactReceipts;
 use crate::record::{
     HistoryRecord, MessageIndexRecord, RecordError, RecordKind, TraceRecord, VaultImage, VaultKey, VaultWrite,
@@ -55,6 +57,8 @@ pub(crate) enum Dirty {
     Generation([u8; 32]),
     Time,
     Expiry(MessageNumber),
+    Early(SeenKey),
+    Part(SeenKey, u8),
 }
 
 /// Own name, where mail is read, and the counters.
@@ -196,6 +200,16 @@ pub(crate) fn seen_key((account, id): SeenKey) -> VaultKey {
     VaultKey::named(RecordKind::Seen, [account.as_slice(), &id].concat())
 }
 
+/// Where changes of a message that has not come lie.
+pub(crate) fn early_key((account, id): SeenKey) -> VaultKey {
+    VaultKey::named(RecordKind::Early, [account.as_slice(), &id].concat())
+}
+
+/// Where a part of a content that is not whole lies.
+pub(crate) fn part_key((account, id): SeenKey, part: u8) -> VaultKey {
+    VaultKey::named(RecordKind::Part, [account.as_slice(), &id, &[part]].concat())
+}
+
 /// Where an invite used here lies.
 pub(crate) fn used_key((account, key_id): ([u8; 32], u64)) -> VaultKey {
     VaultKey::named(RecordKind::UsedInvite, [account.as_slice(), &key_id.to_le_bytes()].concat())
@@ -255,6 +269,8 @@ impl<P: EnvelopePool> Messenger<P> {
                 put(VaultKey::single(RecordKind::Time), &TimeRecord { unix_ms: self.known_time.stored_unix_ms() })
             }
             Dirty::Expiry(number) => put_or_delete(number_key(RecordKind::Expiry, number.0), self.expiries.get(number)),
+            Dirty::Early(key) => put_or_delete(early_key(key), self.early.get(&key)),
+            Dirty::Part(key, part) => put_or_delete(part_key(key, part), self.reassembly.get(&key, part)),
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
     }
@@ -387,6 +403,8 @@ impl<P: EnvelopePool> Messenger<P> {
         self.seen.sort();
         loaded.acks.into_iter().for_each(|record| self.receipts.restore(record.contact, record.receipts));
         loaded.expiries.into_iter().for_each(|record| self.expiries.insert(record));
+        loaded.parts.into_iter().for_each(|record| self.reassembly.restore(record));
+        loaded.early.into_iter().for_each(|record| self.early.restore(record));
         loaded.client_ids.into_iter().for_each(|record| self.client_ids.restore(record));
         self.inbox.restore_cursor(loaded.cursor.map_or(0, |record| record.arrival));
         self.pool.skip_arrivals_to(self.inbox.stored_cursor());
@@ -433,6 +451,8 @@ struct Loaded {
     past_lists: Vec<DeviceList>,
     time: Option<TimeRecord>,
     expiries: Vec<ExpiryRecord>,
+    early: Vec<EarlyRecord>,
+    parts: Vec<PartRecord>,
 }
 
 impl Loaded {
@@ -461,6 +481,8 @@ impl Loaded {
             RecordKind::Generation => self.generations.push(decode_record(value)?),
             RecordKind::Time => self.time = Some(decode_record(value)?),
             RecordKind::Expiry => self.expiries.push(decode_record(value)?),
+            RecordKind::Part => self.parts.push(decode_record(value)?),
+            RecordKind::Early => self.early.push(decode_record(value)?),
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event
@@ -480,11 +502,12 @@ mod tests {
     use starling_wire::limits::{BODY_SMALL_BYTES, NAME_BYTES_MAX};
 
     use super::*;
-    use crate::command::text_bytes_max;
+    use crate::command::TEXT_BYTES_MAX;
     use crate::outbox::{Load, OwnText};
+    use crate::parts::PART_BYTES;
     use crate::post::Unstamped;
     use crate::record::RECORD_BYTES_MAX;
-    use crate::view::{DeliveryState, MessageBody, TraceStep};
+    use crate::view::{DeliveryState, MessageBody, Reaction, TraceStep};
 
     fn bytes<T: Serialize>(value: &T) -> u64 {
         encode_record(value).len() as u64
@@ -513,6 +536,10 @@ mod tests {
             state,
             expires_s: 1,
             expires_unix_ms: Some(1),
+            edited_unix_ms: Some(1),
+            revision: 1,
+            deleted: false,
+            reactions: [true, false].map(|own| Reaction { own, emoji: "x".repeat(32), counter: 1 }).to_vec(),
         }
     }
 
@@ -522,17 +549,25 @@ mod tests {
         let room = Class::Large.room_bytes();
         let history = |body| bytes(&HistoryRecord { message: message(body), message_id: [1; 16] });
         let mut sizes = vec![
-            history(MessageBody::Text("a".repeat(room))),
+            history(MessageBody::Text("a".repeat(TEXT_BYTES_MAX))),
             history(MessageBody::Unknown { kind: 9, bytes: vec![1; room] }),
         ];
-        let text = MessageBody::Text("a".repeat(text_bytes_max(false)));
-        let own = OwnText { view: message(text), reply_to: Some([1; 16]) };
-        let mut item = Item::new(1, ContactNumber(1), [1; 16], Load::Text(Box::new(own)));
+        let text = MessageBody::Text("a".repeat(TEXT_BYTES_MAX));
+        let own =
+            OwnText { view: message(text), reply_to: Some([1; 16]), sealed_text: Some("a".repeat(TEXT_BYTES_MAX)) };
+        let mut whole = own.clone();
+        whole.view.body = MessageBody::Text("a".repeat(PART_BYTES));
+        whole.sealed_text = Some("a".repeat(PART_BYTES));
+        let mut item = Item::new(1, ContactNumber(1), [1; 16], Load::Text(Box::new(whole)));
         for at in 0..1_000 {
             item.trace(at, TraceStep::Held { by: 1, of: 1 });
         }
         let (topic, epoch) = (starling_wire::envelope::TopicId(0), starling_wire::envelope::Epoch(1));
         let (tag, body) = (starling_wire::envelope::Tag([1; 16]), vec![1; BODY_SMALL_BYTES]);
+        // One that goes in parts has no envelope of its own.
+        let mut head = item.clone();
+        head.load = Load::Text(Box::new(own));
+        sizes.push(bytes(&head));
         item.post = Some(Post::new(Unstamped { topic, epoch, tag, ephemeral: [1; 32], body }, 1));
         sizes.push(bytes(&item));
         sizes.push(bytes(&TraceRecord { number: MessageNumber(1), lines: item.lines }));

@@ -13,7 +13,7 @@ use starling_wire::push_cell::PushCell;
 
 use crate::backup::Export;
 use crate::job::{Job, JobResult};
-use crate::record::VaultWrite;
+use crate::record::{HistoryRecord, VaultWrite};
 use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
@@ -212,7 +212,7 @@ pub enum Command {
     Send {
         /// To whom.
         contact: ContactNumber,
-        /// UTF-8 text. At most what one small envelope carries in this version.
+        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes.
         text: String,
         /// Number of the message this answers.
         reply_to: Option<MessageNumber>,
@@ -221,10 +221,68 @@ pub enum Command {
         /// Seconds that both sides keep it for once it was delivered, 0 for ever; that of the conversation if absent.
         expires_s: Option<u32>,
     },
+    /// Sets the person's reaction to a message, own or received, in the place of the one before.
+    React {
+        /// To which.
+        target: Box<Target>,
+        /// At most 32 bytes without spaces and control characters; `None` takes it back.
+        emoji: Option<String>,
+    },
+    /// Gives an own text another wording, for both.
+    Edit {
+        /// Which.
+        target: Box<Target>,
+        /// What it is to say.
+        text: String,
+    },
+    /// Deletes a message.
+    Delete {
+        /// Which.
+        target: Box<Target>,
+        /// An own one, for both. Else the message is gone here, and nothing is sent.
+        for_both: bool,
+    },
     /// The present state of a message that is not yet final, and what happened to it.
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.
     Export,
+}
+
+/// A message that is to be changed, as the history has it: the core has none in memory, so whoever asks reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its conversation.
+    pub contact: ContactNumber,
+    /// Its number.
+    pub number: MessageNumber,
+    /// The id under which both sides know it.
+    pub message_id: [u8; 16],
+    /// Whether it is ours.
+    pub own: bool,
+    /// When it was written, ms since 1970.
+    pub created_unix_ms: u64,
+    /// Which wording it has.
+    pub revision: u32,
+    /// It was deleted for both.
+    pub deleted: bool,
+    /// Our reaction to it; empty if there is none.
+    pub own_reaction: String,
+}
+
+impl From<&HistoryRecord> for Target {
+    fn from(HistoryRecord { message, message_id }: &HistoryRecord) -> Self {
+        let own_reaction = message.reactions.iter().find(|reaction| reaction.own);
+        Self {
+            contact: message.contact,
+            number: message.number,
+            message_id: *message_id,
+            own: message.own,
+            created_unix_ms: message.created_unix_ms,
+            revision: message.revision,
+            deleted: message.deleted,
+            own_reaction: own_reaction.map(|reaction| reaction.emoji.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Which of two device lists of one version is the contact's.
@@ -289,6 +347,21 @@ pub enum CommandError {
     /// The text is empty.
     #[error("the text is empty")]
     EmptyText,
+    /// A reaction that is too long, or has spaces or control characters in it.
+    #[error("a reaction is at most {} bytes without spaces and control characters", crate::content::EMOJI_BYTES_MAX)]
+    BadEmoji,
+    /// Only who wrote a message edits it, or deletes it for both.
+    #[error("somebody else wrote the message")]
+    NotYours,
+    /// The message was deleted for both.
+    #[error("the message was deleted")]
+    Deleted,
+    /// The other side may not know the message any more.
+    #[error("the message was written more than {} days ago", limit_ms / 86_400_000)]
+    TooOld {
+        /// How long it can be changed, ms.
+        limit_ms: u64,
+    },
     /// A message may not be kept that long before it disappears.
     #[error("a message disappears after {limit_s} seconds at most")]
     ExpiryTooLong {
@@ -334,7 +407,7 @@ pub enum Reply {
     Contacts(Vec<ContactView>),
     /// To [`Command::Requests`].
     Requests(Vec<RequestView>),
-    /// To [`Command::Send`].
+    /// To [`Command::Send`]. To changes of a message the answer is [`Reply::Done`]: the history has it.
     Message {
         /// The message.
         message: Box<MessageView>,

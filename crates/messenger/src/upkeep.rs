@@ -111,6 +111,8 @@ impl<P: EnvelopePool> Messenger<P> {
         self.expire_invites();
         self.expire_sessions();
         self.expire_seen();
+        self.expire_early();
+        self.expire_parts();
         self.judge_expiries();
     }
 

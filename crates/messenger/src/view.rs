@@ -70,6 +70,17 @@ pub enum MessageBody {
     },
 }
 
+/// What one side feels about a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// Whether it is ours.
+    pub own: bool,
+    /// What; empty when it was taken back.
+    pub emoji: String,
+    /// The highest of one side counts.
+    pub counter: u64,
+}
+
 /// A message, own or received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageView {
@@ -97,6 +108,21 @@ pub struct MessageView {
     pub expires_s: u32,
     /// When it disappears, ms since 1970; absent before its time runs.
     pub expires_unix_ms: Option<u64>,
+    /// When its writer says that they gave it its present wording, ms since 1970; absent while it has its first.
+    pub edited_unix_ms: Option<u64>,
+    /// Which wording it has: 0 is the first.
+    pub revision: u32,
+    /// Its writer deleted it for both: it says nothing any more.
+    pub deleted: bool,
+    /// At most one a side, with those that were taken back: see [`MessageView::shown_reactions`].
+    pub reactions: Vec<Reaction>,
+}
+
+impl MessageView {
+    /// What is felt about it now: at most one reaction a side.
+    pub fn shown_reactions(&self) -> impl Iterator<Item = &Reaction> {
+        self.reactions.iter().filter(|reaction| !reaction.emoji.is_empty())
+    }
 }
 
 /// State of a contact.
@@ -318,7 +344,15 @@ pub enum Event {
         /// The new state.
         state: DeliveryState,
     },
-    /// A message disappeared: its time was over.
+    /// A message, own or received, may have another wording or other reactions, or was deleted for both. The history
+    /// has it as it is now; nothing when it has disappeared, or never came.
+    MessageChanged {
+        /// Which.
+        number: MessageNumber,
+        /// Its conversation.
+        contact: ContactNumber,
+    },
+    /// A message is gone from here: its time was over, or the person deleted it.
     MessageDeleted {
         /// Which.
         number: MessageNumber,

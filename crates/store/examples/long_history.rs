@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use starling_messenger::backup::{end_record, message_record};
+use starling_messenger::backup::{end_record, message_records};
 use starling_messenger::record::HistoryRecord;
 use starling_messenger::turn::{ContactNumber, MessageNumber};
 use starling_messenger::view::{DeliveryStage, DeliveryState, MessageBody, MessageView};
@@ -53,10 +53,10 @@ fn main() -> anyhow::Result<()> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
     let first_ms = u64::try_from(now)?.saturating_sub(messages * APART_MS);
     for index in 0..messages {
-        let record = message_record(&message(contact, index, first_ms + index * APART_MS, &mut rng));
-        let record = record.context("a message that stays")?;
-        writer.record(record.kind, &record.bytes)?;
-        records += 1;
+        for record in message_records(&message(contact, index, first_ms + index * APART_MS, &mut rng)) {
+            writer.record(record.kind, &record.bytes)?;
+            records += 1;
+        }
     }
     let end = end_record(records, 0);
     writer.record(end.kind, &end.bytes)?;
@@ -94,6 +94,10 @@ fn message(contact: ContactNumber, index: u64, at: u64, rng: &mut ChaCha20Rng) -
         state,
         expires_s: 0,
         expires_unix_ms: None,
+        revision: 0,
+        edited_unix_ms: None,
+        deleted: false,
+        reactions: Vec::new(),
     };
     HistoryRecord { message, message_id }
 }

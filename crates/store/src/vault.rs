@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite};
+use starling_messenger::change::Change;
+use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite, changed_history};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -34,7 +35,7 @@ use crate::seal_at_rest::MasterKey;
 use crate::vault::event_log::EventLog;
 use crate::vault::forget::Forgetting;
 use crate::vault::record_key::RecordKey;
-use crate::vault::records::{PendingBatch, Records};
+use crate::vault::records::{NewValue, PendingBatch, Records, ValueBytes};
 use crate::vault::state_key::StateKeyFile;
 
 pub use crate::vault::event_log::{EVENT_AGE_MS_MAX, EVENTS_MAX};
@@ -219,8 +220,8 @@ impl Vault {
         events: Vec<EventBytes>,
     ) -> Result<u64, VaultError> {
         let first = state.events.next_number();
-        let mut merged: BTreeMap<RecordKey, Option<&[u8]>> = BTreeMap::new();
-        self.merge(writes, &mut merged);
+        let mut merged = BTreeMap::new();
+        self.merge(writes, &mut merged)?;
         let mut batch = PendingBatch::new(&self.records);
         batch.put_all(merged)?;
         state.events.append(&mut batch, events)?;
@@ -250,27 +251,68 @@ impl Vault {
     }
 
     fn replace_device(&self, writes: &[VaultWrite]) -> Result<(), VaultError> {
-        let mut merged: BTreeMap<RecordKey, Option<&[u8]>> = BTreeMap::new();
+        let mut merged = BTreeMap::new();
         for kind in RecordKind::ALL.into_iter().filter(|kind| kind.ends_with_device()) {
             for key in self.records.keys_of_kind(kind) {
-                merged.insert(key?, None);
+                merged.insert(key?, NewValue::None);
             }
         }
-        self.merge(writes, &mut merged);
+        self.merge(writes, &mut merged)?;
         let mut batch = PendingBatch::new(&self.records);
         batch.put_all(merged)?;
         batch.commit()
     }
 
-    /// Takes in `writes`, a later one over an earlier.
-    fn merge<'a>(&self, writes: &'a [VaultWrite], merged: &mut BTreeMap<RecordKey, Option<&'a [u8]>>) {
+    /// Takes in `writes`, a later one over an earlier. A change of a message that is not there, or cannot be read, is
+    /// nothing.
+    fn merge<'a>(
+        &self,
+        writes: &'a [VaultWrite],
+        merged: &mut BTreeMap<RecordKey, NewValue<'a>>,
+    ) -> Result<(), VaultError> {
         for write in writes {
-            let (key, value) = match write {
-                VaultWrite::Put { key, value } => (key, Some(value.as_slice())),
-                VaultWrite::Delete { key } => (key, None),
+            let key = self.records.key_of(write.key());
+            let value = match write {
+                VaultWrite::Put { value, .. } => match merged.get(&key) {
+                    // What lay there before this commit is still to be forgotten.
+                    Some(NewValue::Over(_) | NewValue::None) => NewValue::Over(ValueBytes::Given(value)),
+                    _ => NewValue::Set(ValueBytes::Given(value)),
+                },
+                VaultWrite::Delete { .. } => NewValue::None,
+                VaultWrite::Change { change, .. } => match self.changed(&key, merged.get(&key), change)? {
+                    Some(value) => value,
+                    None => continue,
+                },
             };
-            merged.insert(self.records.key_of(key), value);
+            merged.insert(key, value);
         }
+        Ok(())
+    }
+
+    /// What a message becomes by a change: that of this commit, or the one that is stored.
+    fn changed(
+        &self,
+        key: &RecordKey,
+        earlier: Option<&NewValue<'_>>,
+        change: &Change,
+    ) -> Result<Option<NewValue<'static>>, VaultError> {
+        let stored;
+        let (before, is_over) = match earlier {
+            Some(NewValue::None) => return Ok(None),
+            Some(NewValue::Set(value)) => (&**value, false),
+            Some(NewValue::Over(value)) => (&**value, true),
+            None => match self.records.get(key) {
+                Ok(Some(value)) => {
+                    stored = value;
+                    (stored.as_slice(), false)
+                }
+                Ok(None) | Err(VaultError::Damaged(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(value) = changed_history(before, change) else { return Ok(None) };
+        let value = ValueBytes::Made(value);
+        Ok(Some(if is_over || change.forgets() { NewValue::Over(value) } else { NewValue::Set(value) }))
     }
 
     /// Stores one of the daemon's own values, durably: its keys and settings that are not the messenger's.

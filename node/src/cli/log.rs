@@ -96,20 +96,42 @@ fn show(context: &Context, message: &Message, names: &Names, several: bool) -> R
         (Writer::Contact(_), _) => name.clone(),
     };
     let head = format!("{}  {}  {writer}: ", message.id, times::clock(shown_at(message)));
-    let text = match &message.text {
-        Some(text) => clean::text(text, head.chars().count()),
-        None => "(needs a newer Starling to be shown)".to_owned(),
-    };
+    let text = said(message, head.chars().count());
     let state = match (message.from, message.state.name) {
         (Writer::Contact(_), _) => String::new(),
+        _ if message.deleted => String::new(),
         (Writer::Me, StateName::Delivered | StateName::Read) => {
             format!("  ({} {})", message.state.name.as_str(), times::clock(message.state.since))
         }
         (Writer::Me, _) => format!("  ({})", follow::state(&message.state, &name)),
     };
     let leaves = leaves(message);
+    let changes = changes(message, &name);
     let answered = message.reply_to.map(|id| format!("[answers {id}] ")).unwrap_or_default();
-    terminal.line(&format!("{head}{answered}{text}{}", terminal.paint(Paint::Aside, &format!("{state}{leaves}"))))
+    terminal
+        .line(&format!("{head}{answered}{text}{}", terminal.paint(Paint::Aside, &format!("{changes}{state}{leaves}"))))
+}
+
+/// What a message says; its later lines stand `indent` characters in.
+pub(super) fn said(message: &Message, indent: usize) -> String {
+    match &message.text {
+        Some(text) => clean::text(text, indent),
+        None if message.deleted => "deleted".to_owned(),
+        None => "(needs a newer Starling to be shown)".to_owned(),
+    }
+}
+
+/// What was done to a message since it was written, in words; `name` is the contact's.
+pub(super) fn changes(message: &Message, name: &str) -> String {
+    let edited = if message.edited.is_some() { "  (edited)" } else { "" };
+    let reactions = message.reactions.iter().map(|reaction| {
+        let who = match reaction.from {
+            Writer::Me => "me",
+            Writer::Contact(_) => name,
+        };
+        format!("  [{} {who}]", clean::line(&reaction.emoji))
+    });
+    format!("{edited}{}", reactions.collect::<String>())
 }
 
 /// When the message disappears, in words.
@@ -134,6 +156,7 @@ fn follow_on(
     let types = [
         EventType::MessageReceived,
         EventType::MessageState,
+        EventType::MessageChanged,
         EventType::MessageDeleted,
         EventType::ContactAdded,
         EventType::ContactChanged,
@@ -161,6 +184,9 @@ fn follow_on(
                     Err(ClientError::Api(error)) if error.code == Code::NoSuchMessage => {}
                     Err(error) => return Err(error.into()),
                 }
+            }
+            EventBody::MessageChanged(message) if names.contains_key(&message.conversation) => {
+                show(context, &message, &names, several)?;
             }
             EventBody::MessageDeleted(data) if names.contains_key(&data.conversation) => {
                 context.terminal.note(&format!("{} has disappeared.", data.id));

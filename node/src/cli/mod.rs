@@ -7,6 +7,7 @@
 
 mod add;
 mod backup;
+mod change;
 mod chat;
 mod clean;
 mod completions;
@@ -116,6 +117,12 @@ enum Command {
     Send(send::Arguments),
     /// A conversation in the terminal: contacts, what was said, what is on its way; /help inside.
     Chat(chat::Arguments),
+    /// React to a message, or take a reaction back.
+    React(change::ReactArguments),
+    /// Change what you wrote, for both of you.
+    Edit(change::EditArguments),
+    /// Delete a message: your own for both of you, any here.
+    Delete(change::DeleteArguments),
     /// What was said.
     Log(log::Arguments),
     /// Follow everything that happens, one event a line.
@@ -180,6 +187,9 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Requests(arguments) => requests::run(&context, &arguments),
         Command::Send(arguments) => send::run(&context, &arguments),
         Command::Chat(arguments) => chat::run(&context, &arguments),
+        Command::React(arguments) => change::react(&context, &arguments),
+        Command::Edit(arguments) => change::edit(&context, &arguments),
+        Command::Delete(arguments) => change::delete(&context, &arguments),
         Command::Log(arguments) => log::run(&context, &arguments),
         Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),

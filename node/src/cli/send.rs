@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
     let contact = names::contact(&arguments.name, client.contacts()?.contacts)?;
-    let text = text(arguments)?;
+    let text = text(arguments.text.as_deref(), "What should be sent? Write the text behind the name")?;
     // Before the send, so that no state is missed.
     let since = client.seq()?;
     let started = Instant::now();
@@ -109,14 +109,13 @@ fn too_long(bytes: usize) -> Failure {
     Failure::new(Exit::Usage, "too_large", format!("The text has {size} bytes or more; at most 64,000 fit a message."))
 }
 
-fn text(arguments: &Arguments) -> Result<String, Failure> {
-    let text = match arguments.text.as_deref() {
+/// The text of an argument, or of stdin; `question` is for whoever gave none.
+pub(super) fn text(argument: Option<&str>, question: &str) -> Result<String, Failure> {
+    let text = match argument {
         Some(text) if text != "-" => text.to_owned(),
         dash => {
             if dash.is_none() && std::io::stdin().is_terminal() {
-                return Err(Failure::bad_input(
-                    "What should be sent? Write the text behind the name, or '-' to type it in.",
-                ));
+                return Err(Failure::bad_input(format!("{question}, or '-' to type it in.")));
             }
             piped()?
         }

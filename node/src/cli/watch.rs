@@ -7,7 +7,7 @@ use starling_api::{ClientError, ContactId, ConversationId, EventType, Time};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
-use super::{clean, exec, follow, status, times};
+use super::{clean, exec, follow, log, status, times};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -106,8 +106,11 @@ fn what(body: &EventBody, names: &mut Names) -> String {
                 Writer::Me => "me".to_owned(),
                 Writer::Contact(_) => names.of(message.conversation),
             };
-            let text = message.text.as_deref().unwrap_or("(needs a newer Starling to be shown)");
-            format!("{} {writer}: {}", message.id, clean::text(text, 4))
+            format!("{} {writer}: {}", message.id, log::said(message, 4))
+        }
+        EventBody::MessageChanged(message) => {
+            let about = log::changes(message, &names.of(message.conversation));
+            format!("{}, with {}: {}{about}", message.id, names.of(message.conversation), log::said(message, 4))
         }
         EventBody::MessageState(data) => {
             let name = names.of(data.conversation);

@@ -92,7 +92,7 @@ fn commit(vault: &Vault, batches: Vec<Batch>, release: &Release, newest_event: &
         batch.happenings.into_iter().for_each(&mut log);
         for output in batch.outputs {
             match output {
-                Output::Event(event) => log(Happening::Core(without_text(event))),
+                Output::Event(event) => log(Happening::Core(Box::new(without_text(event)))),
                 other => outputs.push(other),
             }
         }

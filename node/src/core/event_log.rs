@@ -16,7 +16,7 @@ const EVENT_BYTES_MAX: u64 = 96 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Happening {
     /// In the core.
-    Core(Event),
+    Core(Box<Event>),
     /// The daemon's state changed.
     State(NodeState),
     /// The number of neighbours changed.
@@ -43,6 +43,7 @@ pub(crate) fn without_text(event: Event) -> Event {
     match event {
         Event::MessageReceived(mut message) => {
             message.body = MessageBody::Text(String::new());
+            message.reactions.clear();
             Event::MessageReceived(message)
         }
         other => other,

@@ -6,7 +6,8 @@ use starling_api::event::{
     NodeWarningData,
 };
 use starling_api::message::{
-    ConversationMarks, Message, MessageState, QueuedReason, SenderClock, StateName, TraceLine, TraceStep, Writer,
+    ConversationMarks, Message, MessageState, QueuedReason, Reaction, SenderClock, StateName, TraceLine, TraceStep,
+    Writer,
 };
 use starling_api::people::{Contact, ContactState, Invite, InviteState, Request};
 use starling_api::{ContactId, Event, InviteId, MessageId, RequestId, Time, node};
@@ -153,8 +154,8 @@ pub(crate) fn message(view: &view::MessageView) -> Message {
         client_id: view.client_id.map(uuid_text),
         from: if view.own { Writer::Me } else { Writer::Contact(contact) },
         text: match &view.body {
-            view::MessageBody::Text(text) => Some(text.clone()),
-            view::MessageBody::Unknown { .. } => None,
+            view::MessageBody::Text(text) if !view.deleted => Some(text.clone()),
+            view::MessageBody::Text(_) | view::MessageBody::Unknown { .. } => None,
         },
         created: Time(view.created_unix_ms),
         received: view.received_unix_ms.map(Time),
@@ -164,7 +165,15 @@ pub(crate) fn message(view: &view::MessageView) -> Message {
         attachments: Vec::new(),
         expires: view.expires_unix_ms.map(Time),
         expires_s: seconds(view.expires_s),
+        edited: view.edited_unix_ms.map(Time),
+        deleted: view.deleted,
+        reactions: view.shown_reactions().map(|shown| reaction(shown, contact)).collect(),
     }
+}
+
+fn reaction(reaction: &view::Reaction, contact: ContactId) -> Reaction {
+    let from = if reaction.own { Writer::Me } else { Writer::Contact(contact) };
+    Reaction { from, emoji: reaction.emoji.clone() }
 }
 
 /// How long something is kept; nothing for ever.
@@ -211,10 +220,16 @@ pub(crate) fn trace_line(line: &view::TraceLine) -> TraceLine {
     shown
 }
 
-/// An event of the log, with its number. `now_reach` is shown with invites: it says whether they work now.
-pub(crate) fn event(seq: u64, logged: &LoggedEvent, now_reach: node::Reach) -> Event {
+/// An event of the log, with its number. `read` is the message that it tells of, without which there is nothing to tell;
+/// `now_reach` is shown with invites: it says whether they work now.
+pub(crate) fn event(
+    seq: u64,
+    logged: &LoggedEvent,
+    read: Option<&view::MessageView>,
+    now_reach: node::Reach,
+) -> Option<Event> {
     let body = match &logged.happening {
-        Happening::Core(event) => core_event(event, now_reach),
+        Happening::Core(event) => core_event(event, read, now_reach)?,
         Happening::State(state) => EventBody::NodeState(NodeStateData { state: node_state(*state) }),
         Happening::Peers { connected, in_shard } => {
             EventBody::NodePeers(NodePeersData { connected: *connected, in_shard: *in_shard })
@@ -222,7 +237,7 @@ pub(crate) fn event(seq: u64, logged: &LoggedEvent, now_reach: node::Reach) -> E
         Happening::Marked { contact, mark } => EventBody::ConversationRead(marks(*contact, *mark)),
         Happening::Reach(new) => EventBody::NodeReach(NodeReachData { reach: reach(*new) }),
     };
-    Event { seq, time: Time(logged.at_unix_ms), body }
+    Some(Event { seq, time: Time(logged.at_unix_ms), body })
 }
 
 /// What is remembered of a conversation.
@@ -234,8 +249,8 @@ pub(crate) fn marks(contact: ContactNumber, mark: Mark) -> ConversationMarks {
     }
 }
 
-fn core_event(event: &view::Event, now_reach: node::Reach) -> EventBody {
-    match event {
+fn core_event(event: &view::Event, read: Option<&view::MessageView>, now_reach: node::Reach) -> Option<EventBody> {
+    Some(match event {
         view::Event::ContactAdded(view) => EventBody::ContactAdded(contact(view)),
         view::Event::ContactReady(view) => EventBody::ContactReady(contact(view)),
         view::Event::ContactChanged(view) => EventBody::ContactChanged(contact(view)),
@@ -246,7 +261,8 @@ fn core_event(event: &view::Event, now_reach: node::Reach) -> EventBody {
         view::Event::InviteCreated(view) => EventBody::InviteCreated(invite(view, now_reach, None)),
         view::Event::InviteUsed(view) => EventBody::InviteUsed(invite(view, now_reach, None)),
         view::Event::InviteExpired(view) => EventBody::InviteExpired(invite(view, now_reach, None)),
-        view::Event::MessageReceived(view) => EventBody::MessageReceived(message(view)),
+        view::Event::MessageReceived(_) => EventBody::MessageReceived(message(read?)),
+        view::Event::MessageChanged { .. } => EventBody::MessageChanged(message(read?)),
         view::Event::MessageState { number, contact, state } => EventBody::MessageState(MessageStateData {
             id: MessageId::new(number.0),
             conversation: contact_id(*contact).conversation(),
@@ -259,7 +275,7 @@ fn core_event(event: &view::Event, now_reach: node::Reach) -> EventBody {
         view::Event::Warning { code, active } => {
             EventBody::NodeWarning(NodeWarningData { code: code.clone(), active: *active })
         }
-    }
+    })
 }
 
 /// Sixteen bytes as a UUID. RFC 9562, section 4.
@@ -318,6 +334,10 @@ mod tests {
             state: state(view::DeliveryStage::Held),
             expires_s: 0,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         }
     }
 
@@ -351,6 +371,19 @@ mod tests {
     fn content_of_a_newer_version_has_no_text() {
         let body = view::MessageBody::Unknown { kind: 900, bytes: vec![1] };
         assert_eq!(message(&view::MessageView { body, ..own() }).text, None);
+    }
+
+    #[test]
+    fn a_changed_message_shows_its_wording_and_both_reactions_and_a_deleted_one_nothing() {
+        let reaction = |own, emoji: &str| view::Reaction { own, emoji: emoji.to_owned(), counter: 1 };
+        let reactions = vec![reaction(true, ""), reaction(false, "👍")];
+        let changed = message(&view::MessageView { edited_unix_ms: Some(7), reactions, ..own() });
+        assert_eq!((changed.edited, changed.deleted, changed.text.as_deref()), (Some(Time(7)), false, Some("hi")));
+        let theirs = Reaction { from: Writer::Contact(ContactId::new(5)), emoji: "👍".to_owned() };
+        assert_eq!(changed.reactions, [theirs]);
+        let body = view::MessageBody::Text(String::new());
+        let deleted = message(&view::MessageView { deleted: true, body, ..own() });
+        assert_eq!((deleted.text, deleted.deleted), (None, true));
     }
 
     #[test]
@@ -414,7 +447,7 @@ mod tests {
             received_unix_ms: 0,
         };
         let delivered = state(view::DeliveryStage::Delivered);
-        let core = |event| Happening::Core(event);
+        let core = |event| Happening::Core(Box::new(event));
         let table = [
             (core(view::Event::ContactAdded(contact.clone())), "contact.added"),
             (core(view::Event::ContactReady(contact.clone())), "contact.ready"),
@@ -433,13 +466,18 @@ mod tests {
                 }),
                 "message.state",
             ),
+            (
+                core(view::Event::MessageChanged { number: MessageNumber(33), contact: ContactNumber(5) }),
+                "message.changed",
+            ),
             (core(view::Event::Warning { code: "disk".to_owned(), active: true }), "node.warning"),
             (Happening::State(handle::NodeState::Alone), "node.state"),
             (Happening::Peers { connected: 1, in_shard: 1 }, "node.peers"),
             (Happening::Reach(handle::Reach::Direct), "node.reach"),
         ];
         for (happening, name) in table {
-            let event = event(9, &LoggedEvent { at_unix_ms: 5, happening }, node::Reach::Direct);
+            let logged = LoggedEvent { at_unix_ms: 5, happening };
+            let event = event(9, &logged, Some(&own()), node::Reach::Direct).unwrap();
             assert_eq!((event.seq, event.time, event.body.type_name()), (9, Time(5), name));
             let text = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");

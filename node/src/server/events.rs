@@ -132,12 +132,12 @@ impl Follower {
             let body = EventBody::EventsGap(EventsGapData { oldest });
             write_line(&mut lines, &Event { seq: self.after, time: Time(now), body })?;
         }
-        for (seq, logged) in &batch.events {
+        for (seq, read) in &batch.events {
             if *seq <= self.after {
                 continue;
             }
             self.after = *seq;
-            let event = convert::event(*seq, logged, reach);
+            let Some(event) = convert::event(*seq, &read.event, read.message.as_deref(), reach) else { continue };
             if self
                 .types
                 .as_ref()

@@ -123,6 +123,19 @@ pub(crate) fn command(error: &CommandError) -> ApiError {
                 .field("expires_s")
                 .detail("limit_s", *limit_s)
         }
+        CommandError::BadEmoji => {
+            ApiError::new(Code::BadRequest, "A reaction is at most 32 bytes, without spaces and control characters.")
+                .field("emoji")
+        }
+        CommandError::NotYours => ApiError::new(Code::NotYours, "Somebody else wrote this message.")
+            .hint("Only its writer edits it, or deletes it for both. You can delete it here alone: starling delete MESSAGE --for me"),
+        CommandError::Deleted => ApiError::new(Code::NoSuchMessage, "The message was deleted."),
+        CommandError::TooOld { limit_ms } => {
+            let days = limit_ms / 86_400_000;
+            ApiError::new(Code::BadRequest, format!("A message can be edited, or deleted for both, for {days} days."))
+                .hint("You can delete it here alone: starling delete MESSAGE --for me")
+                .detail("limit_days", *limit_ms / 86_400_000)
+        }
         CommandError::EmptyText => ApiError::new(Code::BadRequest, "The text is empty.").field("text"),
         CommandError::Blocked => ApiError::new(Code::ContactBlocked, "You blocked this contact."),
         CommandError::DiskFull { free_bytes } => disk_full(*free_bytes),

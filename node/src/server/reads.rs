@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use starling_api::{ApiError, Code};
+use starling_messenger::record::HistoryRecord;
 use starling_messenger::turn::{CommandError, ContactNumber, MessageNumber};
 use starling_messenger::view::{Event, MessageView, TraceLine};
 use starling_store::reader::{Reader, StoredEvent};
@@ -57,8 +58,13 @@ pub(crate) async fn newest_messages(
 
 /// One message.
 pub(crate) async fn message(app: &App, number: MessageNumber) -> Result<MessageView, ApiError> {
+    record(app, number).await.map(|record| record.message)
+}
+
+/// One message, with the id under which both sides know it.
+pub(crate) async fn record(app: &App, number: MessageNumber) -> Result<HistoryRecord, ApiError> {
     let record = on_disk(app, move |reader| reader.message(number)).await?;
-    record.map(|record| record.message).ok_or_else(|| fault::command(&CommandError::NoSuchMessage))
+    record.ok_or_else(|| fault::command(&CommandError::NoSuchMessage))
 }
 
 /// The life of a message that is final; nothing of one that was received.
@@ -94,6 +100,14 @@ pub(crate) async fn search(
     on_disk(app, move |reader| searched.search.find(reader, &words, before, limit)).await
 }
 
+/// An event, and the message that it tells of.
+pub(crate) struct ReadEvent {
+    /// As the log has it.
+    pub(crate) event: LoggedEvent,
+    /// As the history has it, if it came or changed.
+    pub(crate) message: Option<Box<MessageView>>,
+}
+
 /// A piece of the event log.
 pub(crate) struct EventBatch {
     /// Number of the first event that is kept after the one that was asked for.
@@ -101,7 +115,7 @@ pub(crate) struct EventBatch {
     /// Number of the newest event before this piece was read; 0 if there never was one.
     pub(crate) newest: u64,
     /// Events, in the order of their numbers.
-    pub(crate) events: Vec<(u64, LoggedEvent)>,
+    pub(crate) events: Vec<(u64, ReadEvent)>,
     /// Number of the last event that was read, whether it could be decoded or not.
     pub(crate) read_to: Option<u64>,
 }
@@ -122,19 +136,25 @@ fn read_events(reader: &Reader, after: u64, limit: usize) -> Result<EventBatch, 
     let mut events = Vec::new();
     for StoredEvent { seq, event } in page.events {
         match LoggedEvent::decode(&event.bytes) {
-            Ok(event) => events.extend(with_text(reader, event)?.map(|event| (seq, event))),
+            Ok(event) => events.extend(with_message(reader, event)?.map(|event| (seq, event))),
             Err(error) => tracing::error!(%error, seq, "an event of the log cannot be read"),
         }
     }
     Ok(EventBatch { first, newest: page.newest, events, read_to })
 }
 
-/// A message that came, as it is now; nothing when it has disappeared, of which another event tells.
-fn with_text(reader: &Reader, event: LoggedEvent) -> Result<Option<LoggedEvent>, VaultError> {
-    let Happening::Core(Event::MessageReceived(MessageView { contact, number, .. })) = event.happening else {
-        return Ok(Some(event));
+/// An event of a message with the message as it is now, which the log does not hold; nothing when that has disappeared,
+/// of which another event tells.
+fn with_message(reader: &Reader, event: LoggedEvent) -> Result<Option<ReadEvent>, VaultError> {
+    let about = match &event.happening {
+        Happening::Core(event) => match &**event {
+            Event::MessageReceived(message) => Some((message.contact, message.number)),
+            Event::MessageChanged { number, contact } => Some((*contact, *number)),
+            _ => None,
+        },
+        _ => None,
     };
+    let Some((contact, number)) = about else { return Ok(Some(ReadEvent { event, message: None })) };
     let record = reader.message_of(contact, number)?;
-    let happening = record.map(|record| Happening::Core(Event::MessageReceived(record.message)));
-    Ok(happening.map(|happening| LoggedEvent { happening, ..event }))
+    Ok(record.map(|record| ReadEvent { event, message: Some(Box::new(record.message)) }))
 }

@@ -129,6 +129,7 @@ impl Index {
         let (contact, number) = match event {
             Event::MessageReceived(MessageView { contact, number, .. })
             | Event::MessageState { contact, number, .. }
+            | Event::MessageChanged { contact, number }
             | Event::MessageDeleted { contact, number } => (*contact, *number),
             _ => return Ok(()),
         };
@@ -176,6 +177,9 @@ impl Index {
 
 fn entry(message: &MessageView) -> Option<Entry> {
     let MessageBody::Text(text) = &message.body else { return None };
+    if message.deleted {
+        return None;
+    }
     let text = Zeroizing::new(text.to_lowercase().into_boxed_str());
     Some(Entry { number: message.number, contact: message.contact, text })
 }

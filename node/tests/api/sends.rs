@@ -135,10 +135,10 @@ fn a_text_must_be_there_and_fit() {
     };
     let empty = refused(&text("", None));
     assert_eq!((empty.code, empty.field.as_deref()), (Code::BadRequest, Some("text")));
-    let large = refused(&text(&"a".repeat(64_000), None));
+    let large = refused(&text(&"a".repeat(64_001), None));
     assert_eq!((large.code, large.field.as_deref()), (Code::TooLarge, Some("text")));
     let limit = usize::try_from(large.details.unwrap()["limit_bytes"].as_u64().unwrap()).unwrap();
-    assert!(large.message.starts_with("The text has 64,000 bytes; 1,"), "{}", large.message);
+    assert!(large.message.starts_with("The text has 64,001 bytes; 64,000 fit"), "{}", large.message);
     client.send(contact.conversation, &text(&"a".repeat(limit), None)).unwrap();
     assert_eq!(refused(&text(&"a".repeat(limit + 1), None)).code, Code::TooLarge);
     let unknown = SendMessage { reply_to: Some("m_zzzz".parse().unwrap()), ..text("hi", None) };

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bots;
+mod changes;
 mod chat;
 mod copied_back;
 mod daemon;

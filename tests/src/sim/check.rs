@@ -426,7 +426,7 @@ impl World {
         let puts = || {
             turn.writes.iter().filter_map(|write| match write {
                 VaultWrite::Put { key, value } => Some((key.kind, value)),
-                VaultWrite::Delete { .. } => None,
+                VaultWrite::Delete { .. } | VaultWrite::Change { .. } => None,
             })
         };
         let mut histories = BTreeMap::new();

@@ -2,7 +2,7 @@
 //! it said. Here processes die before a commit, after it, and between two of its outputs.
 
 use starling_messenger::job::{Job, JobResult, Lane, StampJob};
-use starling_messenger::record::VaultWrite;
+use starling_messenger::record::{VaultWrite, changed_history};
 use starling_messenger::turn::{Input, JobId, Output, Turn};
 
 use super::event::{Event, Place};
@@ -142,6 +142,13 @@ impl World {
                 }
                 VaultWrite::Delete { key } => {
                     vault.remove(&key);
+                }
+                VaultWrite::Change { key, change } => {
+                    if let Some(stored) = vault.get_mut(&key)
+                        && let Some(changed) = changed_history(stored, &change)
+                    {
+                        *stored = changed.to_vec();
+                    }
                 }
             }
         }

@@ -10,8 +10,8 @@ use crate::event::EventType;
 use crate::event_stream::EventStream;
 use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId, SessionId};
 use crate::message::{
-    ChangeConversation, ConversationMarks, Conversations, MarkRead, Message, Messages, MessagesQuery, SendMessage,
-    Sent, Trace,
+    ChangeConversation, ConversationMarks, Conversations, DeleteFor, EditMessage, MarkRead, Message, Messages,
+    MessagesQuery, React, SendMessage, Sent, Trace,
 };
 use crate::node::{
     AddPeer, ChangePassphrase, ChangeSettings, Health, Identity, MakeBackup, Peers, Settings, Status, Unlock,
@@ -328,6 +328,37 @@ impl Client {
     /// `no_such_message`; as any call: [`ClientError`].
     pub fn trace(&self, message: MessageId) -> Result<Trace, ClientError> {
         self.get(&format!("/v1/messages/{message}/trace"))
+    }
+
+    /// `PUT /v1/messages/{id}/reaction`: sets the own reaction, or takes it back. The message as it is then.
+    ///
+    /// # Errors
+    /// `no_such_message`, `bad_request` for a reaction that is too long; as any call: [`ClientError`].
+    pub fn react(&self, message: MessageId, reaction: &React) -> Result<Message, ClientError> {
+        self.send_json(Method::PUT, &format!("/v1/messages/{message}/reaction"), reaction)
+    }
+
+    /// `PATCH /v1/messages/{id}`: gives an own text another wording. The message as it is then.
+    ///
+    /// # Errors
+    /// `no_such_message`, `not_yours`, `too_large`, `bad_request` when it is too old; as any call: [`ClientError`].
+    pub fn edit(&self, message: MessageId, edit: &EditMessage) -> Result<Message, ClientError> {
+        self.send_json(Method::PATCH, &format!("/v1/messages/{message}"), edit)
+    }
+
+    /// `DELETE /v1/messages/{id}`: for both, or here alone; an own one for both, if it is not said. The message
+    /// without its text.
+    ///
+    /// # Errors
+    /// `no_such_message`, `not_yours`, `bad_request` when it is too old; as any call: [`ClientError`].
+    pub fn delete_message(&self, message: MessageId, for_whom: Option<DeleteFor>) -> Result<Message, ClientError> {
+        let query = match for_whom {
+            None => "",
+            Some(DeleteFor::Both) => "?for=both",
+            Some(DeleteFor::Me) => "?for=me",
+        };
+        let answer = self.call(Method::DELETE, &format!("/v1/messages/{message}{query}"), None)?;
+        self.parse(&answer.text)
     }
 
     /// `POST /v1/backup`: account, contacts and history, sealed under a passphrase. Takes as long as it takes.

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use starling_api::event::{EventsGapData, MessageDeletedData, MessageStateData};
 use starling_api::message::{
-    Message, MessageState, QueuedReason, SendMessage, SenderClock, StateName, Trace, TraceLine, TraceStep, Writer,
+    DeleteFor, EditMessage, Message, MessageState, QueuedReason, React, Reaction, SendMessage, SenderClock, StateName,
+    Trace, TraceLine, TraceStep, Writer,
 };
 use starling_api::node::{
     ChangePassphrase, Clock, Health, NodeState, Outbox, PeerCounts, Protected, Reach, Status, StoreUse, Tried, Unlock,
@@ -83,12 +84,15 @@ fn message() -> Message {
         attachments: Vec::new(),
         expires: None,
         expires_s: None,
+        edited: None,
+        deleted: false,
+        reactions: Vec::new(),
     }
 }
 
 fn message_text() -> String {
     format!(
-        r#""id":"m_7kq2","conversation":"c_9x","client_id":"0190163d-8694-739b-aea5-966c26f8ad91","from":"me","text":"hi","created":"2026-11-23T14:02:11.208Z","received":null,"sender_clock":"ok","state":{HELD_TEXT},"reply_to":null,"attachments":[],"expires":null,"expires_s":null}}"#
+        r#""id":"m_7kq2","conversation":"c_9x","client_id":"0190163d-8694-739b-aea5-966c26f8ad91","from":"me","text":"hi","created":"2026-11-23T14:02:11.208Z","received":null,"sender_clock":"ok","state":{HELD_TEXT},"reply_to":null,"attachments":[],"expires":null,"expires_s":null,"edited":null,"deleted":false,"reactions":[]}}"#
     )
 }
 
@@ -215,6 +219,40 @@ fn a_message() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), received);
+}
+
+#[test]
+fn a_message_that_was_changed() {
+    let contact = Writer::Contact(ContactId::new(317));
+    let reaction = |from, emoji: &str| Reaction { from, emoji: emoji.to_owned() };
+    let changed = Message {
+        edited: Some(NOON),
+        reactions: vec![reaction(Writer::Me, "👍"), reaction(contact, "❤️")],
+        ..message()
+    };
+    let end = r#""edited":"2026-11-23T14:02:11.208Z","deleted":false,"reactions":[{"from":"me","emoji":"👍"},{"from":"p_9x","emoji":"❤️"}]}"#;
+    let text = message_text().replace(r#""edited":null,"deleted":false,"reactions":[]}"#, end);
+    golden(&changed, &format!(r#"{{"v":1,{text}"#));
+    let event = Event { seq: 7, time: NOON, body: EventBody::MessageChanged(changed) };
+    let line = serde_json::to_string(&event).unwrap();
+    assert!(line.contains(r#""type":"message.changed","data":{"id":"m_7kq2","#), "{line}");
+    assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    // An older node says nothing of all that.
+    let older = format!(r#"{{{}"#, message_text().replace(r#","edited":null,"deleted":false,"reactions":[]"#, ""));
+    assert_eq!(serde_json::from_str::<Message>(&older).unwrap(), message());
+}
+
+#[test]
+fn changes_of_a_message_are_asked_for_in_these_words() {
+    let react = |text: &str| serde_json::from_str::<React>(text);
+    assert_eq!(react(r#"{"emoji":"👍"}"#).unwrap(), React { emoji: Some("👍".to_owned()) });
+    assert_eq!(serde_json::to_string(&React { emoji: None }).unwrap(), r#"{"emoji":null}"#);
+    assert!(react(r#"{"emoji":"👍","to":1}"#).is_err());
+    let edit = EditMessage { text: "ho".to_owned() };
+    assert_eq!(serde_json::to_string(&edit).unwrap(), r#"{"text":"ho"}"#);
+    for (whom, word) in [(DeleteFor::Both, r#""both""#), (DeleteFor::Me, r#""me""#)] {
+        assert_eq!(serde_json::to_string(&whom).unwrap(), word);
+    }
 }
 
 #[test]

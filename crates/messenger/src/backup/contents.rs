@@ -9,13 +9,15 @@ use starling_wire::codec;
 use zeroize::Zeroizing;
 
 use super::{BackupRecord, ImportError};
+use crate::change::{Change, Wording};
 use crate::contact::PinnedDevice;
+use crate::early::EarlyRecord;
 use crate::record::{HistoryRecord, RECORD_BYTES_MAX};
 use crate::turn::{ContactNumber, InviteNumber, MessageNumber, RequestNumber};
-use crate::view::{DeliveryStage, DeliveryState, InviteState, MessageBody, MessageView};
+use crate::view::{self, DeliveryStage, DeliveryState, InviteState, MessageBody, MessageView};
 
 /// Version of a backup's contents.
-pub const CONTENTS_VERSION: u16 = 3;
+pub const CONTENTS_VERSION: u16 = 4;
 /// Bytes of the largest record in a backup: the largest of the vault, and the room that a name takes beside it.
 pub const BACKUP_RECORD_BYTES_MAX: usize = RECORD_BYTES_MAX as usize + 1_024;
 
@@ -225,6 +227,10 @@ impl Message {
             state,
             expires_s: 0,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         };
         HistoryRecord { message, message_id: self.message_id }
     }
@@ -274,6 +280,120 @@ pub(crate) struct ContactExpiry {
     pub(crate) expires_s: u32,
 }
 
+/// A reaction in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reaction {
+    own: bool,
+    emoji: String,
+    counter: u64,
+}
+
+impl From<&view::Reaction> for Reaction {
+    fn from(reaction: &view::Reaction) -> Self {
+        Self { own: reaction.own, emoji: reaction.emoji.clone(), counter: reaction.counter }
+    }
+}
+
+impl From<Reaction> for view::Reaction {
+    fn from(reaction: Reaction) -> Self {
+        Self { own: reaction.own, emoji: reaction.emoji, counter: reaction.counter }
+    }
+}
+
+/// Kind 18, since version 4: what has changed about the message before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    pub(crate) number: MessageNumber,
+    edited_unix_ms: Option<u64>,
+    revision: u32,
+    deleted: bool,
+    reactions: Vec<Reaction>,
+    /// Its present wording, where the message before has the one that is on its way.
+    text: Option<String>,
+}
+
+impl Changed {
+    /// What has changed about a message; `text` is its present wording, if the record of the message has another.
+    pub(crate) fn of(view: &MessageView, text: Option<String>) -> Option<Self> {
+        let is_changed = view.revision > 0 || view.deleted || !view.reactions.is_empty();
+        is_changed.then(|| Self {
+            number: view.number,
+            edited_unix_ms: view.edited_unix_ms,
+            revision: view.revision,
+            deleted: view.deleted,
+            reactions: view.reactions.iter().map(Reaction::from).collect(),
+            text,
+        })
+    }
+
+    /// Changes the message; the wording that it had before, if it has another now.
+    pub(crate) fn apply(self, view: &mut MessageView) -> Option<String> {
+        (view.edited_unix_ms, view.revision, view.deleted) = (self.edited_unix_ms, self.revision, self.deleted);
+        view.reactions = self.reactions.into_iter().map(view::Reaction::from).collect();
+        match std::mem::replace(&mut view.body, MessageBody::Text(self.text?)) {
+            MessageBody::Text(before) => Some(before),
+            MessageBody::Unknown { .. } => None,
+        }
+    }
+}
+
+/// Kind 19, since version 4: a reaction, an edit or the end of a message that nobody has confirmed yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WaitingChange {
+    pub(crate) number: MessageNumber,
+    pub(crate) contact: ContactNumber,
+    /// Its own id.
+    pub(crate) message_id: [u8; 16],
+    /// Id of the message that it is about.
+    pub(crate) target: [u8; 16],
+    /// Its content.
+    pub(crate) content: Vec<u8>,
+}
+
+/// Kind 20, since version 4: what has changed about a message that has not come yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Early {
+    pub(crate) account: [u8; 32],
+    pub(crate) message_id: [u8; 16],
+    reactions: Vec<Reaction>,
+    /// Revision, time and text of its newest wording.
+    wording: Option<(u32, u64, String)>,
+    deletes: bool,
+    unix_ms: u64,
+}
+
+impl From<&EarlyRecord> for Early {
+    fn from(record: &EarlyRecord) -> Self {
+        let ((account, message_id), Change { reactions, wording, deletes }) = (record.key, &record.change);
+        let wording = wording.as_ref().map(|worded| (worded.revision, worded.edited_unix_ms, worded.text.clone()));
+        let reactions = reactions.iter().map(Reaction::from).collect();
+        Self { account, message_id, reactions, wording, deletes: *deletes, unix_ms: record.unix_ms }
+    }
+}
+
+impl From<Early> for EarlyRecord {
+    fn from(early: Early) -> Self {
+        let worded = |(revision, edited_unix_ms, text)| Wording { revision, edited_unix_ms, text };
+        let change = Change {
+            reactions: early.reactions.into_iter().map(view::Reaction::from).collect(),
+            wording: early.wording.map(worded),
+            deletes: early.deletes,
+        };
+        Self { key: (early.account, early.message_id), change, unix_ms: early.unix_ms }
+    }
+}
+
+/// Kind 21, since version 4: a part of a content whose others have not come yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) account: [u8; 32],
+    pub(crate) message_id: [u8; 16],
+    pub(crate) part: u8,
+    pub(crate) of: u8,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) unix_ms: u64,
+}
+
 /// Numbers of the kinds. Never reuse one.
 pub(crate) mod kind {
     pub(crate) const HEAD: u16 = 1;
@@ -293,6 +413,10 @@ pub(crate) mod kind {
     pub(crate) const TRUST: u16 = 15;
     pub(crate) const WAITING_EXPIRY: u16 = 16;
     pub(crate) const CONTACT_EXPIRY: u16 = 17;
+    pub(crate) const CHANGED: u16 = 18;
+    pub(crate) const WAITING_CHANGE: u16 = 19;
+    pub(crate) const EARLY: u16 = 20;
+    pub(crate) const PART: u16 = 21;
 }
 
 /// One record.
@@ -336,6 +460,10 @@ mod tests {
             state,
             expires_s: 0,
             expires_unix_ms: None,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
         };
         Message::new(&view, [10; 16])
     }
@@ -445,5 +573,57 @@ mod tests {
             hasher.update(&record.bytes);
         }
         assert_eq!(&hasher.finalize().to_hex()[..16], "8474034c181c4254");
+    }
+
+    #[test]
+    fn no_kind_since_version_four_has_changed() {
+        let reactions = vec![Reaction { own: true, emoji: "👍".into(), counter: 5 }];
+        let changed = Changed {
+            number: MessageNumber(1),
+            edited_unix_ms: Some(2),
+            revision: 3,
+            deleted: true,
+            reactions: reactions.clone(),
+            text: Some("ho".into()),
+        };
+        let waiting = WaitingChange {
+            number: MessageNumber(1),
+            contact: ContactNumber(2),
+            message_id: [3; 16],
+            target: [4; 16],
+            content: vec![5, 0, 6],
+        };
+        let early = Early {
+            account: [1; 32],
+            message_id: [2; 16],
+            reactions,
+            wording: Some((3, 4, "hi".into())),
+            deletes: false,
+            unix_ms: 5,
+        };
+        let part = Part { account: [1; 32], message_id: [2; 16], part: 3, of: 4, bytes: vec![5], unix_ms: 6 };
+        let records = [
+            encode(kind::CHANGED, &changed),
+            encode(kind::WAITING_CHANGE, &waiting),
+            encode(kind::EARLY, &early),
+            encode(kind::PART, &part),
+        ];
+        let mut expected = 1u64.to_le_bytes().to_vec();
+        expected.extend([1, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]);
+        let reacted =
+            [&1u64.to_le_bytes()[..], &[1], &4u64.to_le_bytes(), "👍".as_bytes(), &5u64.to_le_bytes()].concat();
+        expected.extend(&reacted);
+        expected.extend([1, 2, 0, 0, 0, 0, 0, 0, 0, b'h', b'o']);
+        assert_eq!((records[0].kind, records[0].bytes.as_slice()), (18, expected.as_slice()));
+        let ids = [&1u64.to_le_bytes()[..], &2u64.to_le_bytes(), &[3; 16], &[4; 16]].concat();
+        let expected = [ids, vec![3, 0, 0, 0, 0, 0, 0, 0, 5, 0, 6]].concat();
+        assert_eq!((records[1].kind, records[1].bytes.as_slice()), (19, expected.as_slice()));
+        let mut expected = [vec![1; 32], vec![2; 16], reacted].concat();
+        expected.extend([1, 3, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'h', b'i', 0]);
+        expected.extend(5u64.to_le_bytes());
+        assert_eq!((records[2].kind, records[2].bytes.as_slice()), (20, expected.as_slice()));
+        let mut expected = [vec![1; 32], vec![2; 16], vec![3, 4, 1, 0, 0, 0, 0, 0, 0, 0, 5]].concat();
+        expected.extend(6u64.to_le_bytes());
+        assert_eq!((records[3].kind, records[3].bytes.as_slice()), (21, expected.as_slice()));
     }
 }

@@ -8,16 +8,19 @@ use thiserror::Error;
 
 use super::contents::{self, CONTENTS_VERSION, decode, kind};
 use crate::contact::Contact;
+use crate::early::EarlyRecord;
 use crate::generation::GenerationRecord;
 use crate::invitation::{OwnInvite, Request, UsedInvite};
 use crate::message_id::MessageIds;
 use crate::outbox::{Item, Load, OwnText};
+use crate::parts::{parts_for, parts_of};
+use crate::reassembly::PartRecord;
 use crate::record::{
     HistoryRecord, MessageIndexRecord, RecordKind, VaultKey, VaultWrite, history_key, message_index_key,
 };
-use crate::stored::{Profile, SeenRecord, number_key, put, seen_key, used_key};
+use crate::stored::{Profile, SeenRecord, early_key, number_key, part_key, put, seen_key, used_key};
 use crate::turn::{ContactNumber, MessageNumber};
-use crate::view::{InviteState, TraceLine, TraceStep};
+use crate::view::{DeliveryStage, DeliveryState, InviteState, QueuedReason, TraceLine, TraceStep};
 
 /// Earlier device lists that are kept, the newest: each is one more device that a person had.
 const PAST_LISTS_MAX: usize = 64;
@@ -90,6 +93,7 @@ pub struct Import {
     expiries: BTreeMap<ContactNumber, u32>,
     waiting: BTreeSet<MessageNumber>,
     last_waiting: Option<Item>,
+    last_message: Option<HistoryRecord>,
     peers: Option<(String, Vec<u8>)>,
 }
 
@@ -152,6 +156,10 @@ impl Import {
             }
             kind::WAITING => self.waiting(decode(bytes)?),
             kind::WAITING_EXPIRY => self.take_waiting_expiry(decode(bytes)?)?,
+            kind::CHANGED => self.take_changed(decode(bytes)?)?,
+            kind::WAITING_CHANGE => waiting_change(decode(bytes)?),
+            kind::EARLY => vec![early(decode(bytes)?)],
+            kind::PART => vec![part(decode(bytes)?)],
             kind::CONTACT_EXPIRY => self.take_contact_expiry(decode(bytes)?)?,
             kind::SEEN => vec![seen(decode(bytes)?)],
             kind::MESSAGE => self.message(decode(bytes)?),
@@ -230,12 +238,12 @@ impl Import {
         self.summary.messages += 1;
         self.waiting.insert(number);
         let queued = TraceLine { at_unix_ms: view.created_unix_ms, step: TraceStep::Queued };
-        let load = Load::Text(Box::new(OwnText { view, reply_to: answers }));
+        let load = Load::Text(Box::new(OwnText { view, reply_to: answers, sealed_text: None }));
         let mut item = Item::new(number.0, record.message.contact, record.message_id, load);
         item.expired_unix_ms = expired_unix_ms;
         item.lines.push(queued);
         let mut writes = history(&record);
-        writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], number.0), &item));
+        writes.extend(outbox(&mut item));
         self.last_waiting = Some(item);
         writes
     }
@@ -243,13 +251,26 @@ impl Import {
     /// It follows its text, which is written again with it.
     fn take_waiting_expiry(&mut self, expiry: contents::WaitingExpiry) -> Result<Vec<VaultWrite>, ImportError> {
         let contents::WaitingExpiry { number, expires_s } = expiry;
-        let mut item = self.last_waiting.take().filter(|item| item.number == number.0).ok_or(ImportError::Damaged)?;
-        let message_id = item.message_id;
-        let view = item.view_mut().ok_or(ImportError::Damaged)?;
+        let item = self.last_waiting.as_mut().filter(|item| item.number == number.0).ok_or(ImportError::Damaged)?;
+        let view = item.view_mut().filter(|view| view.expires_s == 0).ok_or(ImportError::Damaged)?;
         view.expires_s = expires_s;
-        let mut writes = history(&HistoryRecord { message: view.clone(), message_id });
-        writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], number.0), &item));
-        Ok(writes)
+        waiting_again(item)
+    }
+
+    /// It follows its message, which is written again with it.
+    fn take_changed(&mut self, changed: contents::Changed) -> Result<Vec<VaultWrite>, ImportError> {
+        let number = changed.number;
+        if let Some(mut item) = self.last_waiting.take().filter(|item| item.number == number.0) {
+            let Load::Text(text) = &mut item.load else { return Err(ImportError::Damaged) };
+            text.sealed_text = changed.apply(&mut text.view);
+            return waiting_again(&item);
+        }
+        let Some(mut record) = self.last_message.take().filter(|record| record.message.number == number) else {
+            // Of a message that waits, and was taken with what has changed about it.
+            return if self.waiting.contains(&number) { Ok(Vec::new()) } else { Err(ImportError::Damaged) };
+        };
+        changed.apply(&mut record.message);
+        Ok(history(&record))
     }
 
     /// It follows its contact.
@@ -267,7 +288,10 @@ impl Import {
             return Vec::new();
         }
         self.summary.messages += 1;
-        history(&message.into_record())
+        let record = message.into_record();
+        let writes = history(&record);
+        self.last_message = Some(record);
+        writes
     }
 
     /// All records were taken: makes the new device, at `now_unix_ms`, and the rest of its vault.
@@ -324,6 +348,54 @@ fn history(record: &HistoryRecord) -> Vec<VaultWrite> {
         put(history_key(contact, number), record),
         put(message_index_key(number), &MessageIndexRecord { number, contact }),
     ]
+}
+
+/// A text on its way, and what people see of it, written again.
+fn waiting_again(item: &Item) -> Result<Vec<VaultWrite>, ImportError> {
+    let message = item.text().map(|text| text.view.clone()).ok_or(ImportError::Damaged)?;
+    let mut writes = history(&HistoryRecord { message, message_id: item.message_id });
+    writes.push(put(VaultKey::ordered(RecordKind::Outbox, [], item.number), item));
+    Ok(writes)
+}
+
+fn waiting_change(change: contents::WaitingChange) -> Vec<VaultWrite> {
+    let contents::WaitingChange { number, contact, message_id, target, content } = change;
+    outbox(&mut Item::new(number.0, contact, message_id, Load::Change { target, bytes: content }))
+}
+
+/// An item on its way, with the parts in which it goes: they had the same numbers on the device before.
+fn outbox(item: &mut Item) -> Vec<VaultWrite> {
+    let content_bytes = match &item.load {
+        Load::Text(text) => text.content().len(),
+        Load::Change { bytes, .. } => bytes.len(),
+        _ => 0,
+    };
+    item.parts = parts_for(content_bytes);
+    let stage = if item.expired_unix_ms.is_some() { DeliveryStage::Expired } else { DeliveryStage::Queued };
+    let state = DeliveryState {
+        stage,
+        since_unix_ms: 0,
+        held_by: 0,
+        neighbours: 0,
+        until_unix_ms: None,
+        reason: (stage == DeliveryStage::Queued).then_some(QueuedReason::Stamping),
+        attempts: 0,
+    };
+    let mut parts = parts_of(item, state);
+    parts.iter_mut().for_each(|part| part.expired_unix_ms = item.expired_unix_ms);
+    let write = |item: &Item| put(VaultKey::ordered(RecordKind::Outbox, [], item.number), item);
+    [&*item].into_iter().chain(&parts).map(write).collect()
+}
+
+fn part(part: contents::Part) -> VaultWrite {
+    let contents::Part { account, message_id, part, of, bytes, unix_ms } = part;
+    let record = PartRecord { key: (account, message_id), part, of, bytes, unix_ms };
+    put(part_key(record.key, part), &record)
+}
+
+fn early(early: contents::Early) -> VaultWrite {
+    let record = EarlyRecord::from(early);
+    put(early_key(record.key), &record)
 }
 
 fn generation(known: contents::Generation) -> VaultWrite {

@@ -145,15 +145,15 @@ fn an_answer_names_the_message_it_answers_on_both_sides() {
 }
 
 #[test]
-fn a_text_fills_an_envelope_and_not_a_byte_more() {
+fn the_longest_text_arrives_and_not_a_byte_more_is_taken() {
     let mut net = Net::new(3);
     net.link_all();
     net.run(1_000);
     let (bob, _) = net.friends(0, 1);
-    let limit_bytes = starling_messenger::command::text_bytes_max(false);
+    let limit_bytes = starling_messenger::command::TEXT_BYTES_MAX;
     let longest = "x".repeat(limit_bytes);
     let message = net.send(0, bob, &longest);
-    net.run(2_000);
+    net.run(20_000);
     assert!(net.delivered(0, message));
     assert_eq!(net.received(1), [longest]);
     let send = |text: String| Command::Send { contact: bob, text, reply_to: None, client_id: None, expires_s: None };

@@ -1,11 +1,13 @@
 //! Whole messengers talking in one process: what a person would notice.
 
+mod changes;
 mod clock;
 mod conversation;
 mod crash;
 mod delivery;
 mod expiry;
 mod full_pool;
+mod long_texts;
 mod net;
 mod people;
 mod post_quantum;

@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicBool;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use starling_e2ee::prekey::{bundle_tag, weeks_to_read};
-use starling_messenger::backup::{BackupRecord, Export, Import, end_record, message_record};
-use starling_messenger::record::{HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, decode_record};
+use starling_messenger::backup::{BackupRecord, Export, Import, end_record, message_records};
+use starling_messenger::record::{
+    HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, changed_history, decode_record,
+};
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
     PushTicket, Refusal, Reply, RequestId, SyncBroken, SyncStats, Turn, Verdict,
@@ -74,6 +76,8 @@ pub(crate) struct Net {
     published: BTreeMap<Tag, BTreeSet<EnvelopeId>>,
     /// Published envelopes are withheld from the network.
     pub(crate) publish_lost: bool,
+    /// Those envelopes, and who was to publish them.
+    withheld: Vec<(usize, Envelope)>,
 }
 
 const LATENCY_MS: u64 = 5;
@@ -105,6 +109,7 @@ impl Net {
             tokens: BTreeMap::new(),
             published: BTreeMap::new(),
             publish_lost: false,
+            withheld: Vec::new(),
         };
         for number in 0..nodes {
             net.add_node(&format!("node{number}"));
@@ -160,7 +165,7 @@ impl Net {
         let Reply::Export(export) = self.command(node, Command::Export) else { panic!("no export") };
         let Export { mut records, before } = *export;
         let history = self.history(node).into_iter().filter(|record| record.message.number < before);
-        records.extend(history.filter_map(|record| message_record(&record)));
+        records.extend(history.flat_map(|record| message_records(&record)));
         records.push(end_record(records.len() as u64, 0));
         records
     }
@@ -175,7 +180,7 @@ impl Net {
         writes.extend(import.finish(self.now().unix_ms, &mut self.rng).unwrap().writes);
         let put = |write| match write {
             VaultWrite::Put { key, value } => (key, value),
-            VaultWrite::Delete { .. } => panic!("a new vault has nothing to delete"),
+            VaultWrite::Delete { .. } | VaultWrite::Change { .. } => panic!("a new vault has nothing to delete"),
         };
         let index = self.nodes.len();
         let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
@@ -186,7 +191,7 @@ impl Net {
     }
 
     /// Messages in a node's vault, in no order.
-    fn history(&self, node: usize) -> Vec<HistoryRecord> {
+    pub(crate) fn history(&self, node: usize) -> Vec<HistoryRecord> {
         let vault = self.nodes[node].vault.iter();
         vault
             .filter(|(key, _)| key.kind == RecordKind::History)
@@ -334,6 +339,13 @@ impl Net {
                     VaultWrite::Delete { key } => {
                         self.nodes[node].vault.remove(&key);
                     }
+                    VaultWrite::Change { key, change } => {
+                        if let Some(stored) = self.nodes[node].vault.get_mut(&key)
+                            && let Some(changed) = changed_history(stored, &change)
+                        {
+                            *stored = changed;
+                        }
+                    }
                 }
             }
             let events: Vec<Event> = outputs
@@ -369,6 +381,9 @@ impl Net {
             }
             Output::Publish { id, envelope, .. } => {
                 self.published.entry(envelope.tag()).or_default().insert(envelope.id());
+                if self.publish_lost {
+                    self.withheld.push((node, envelope.clone()));
+                }
                 let reached = !self.publish_lost && self.spread(node, None, &envelope);
                 let result = if reached { Ok(()) } else { Err(Refusal::NoPeers) };
                 self.deliver(node, 0, Delivery::Input(Input::Done { id, result }));
@@ -447,6 +462,13 @@ impl Net {
             self.deliver(other, LATENCY_MS, Delivery::Gossip { from: node, envelope: envelope.clone() });
         }
         !others.is_empty()
+    }
+
+    /// What was withheld comes in the end.
+    pub(crate) fn release_withheld(&mut self) {
+        for (node, envelope) in std::mem::take(&mut self.withheld) {
+            self.spread(node, None, &envelope);
+        }
     }
 
     fn gossip(&mut self, node: usize, from: usize, envelope: Envelope) {

@@ -349,8 +349,8 @@ fn records_that_are_no_whole_backup_are_refused() {
     longer.push(backup[1].clone());
     assert_eq!(import(&longer), Err(ImportError::Damaged));
     let mut newer = backup.clone();
-    newer[0].bytes[0] = 4;
-    assert_eq!(import(&newer), Err(ImportError::Newer { found: 4, supported: 3 }));
+    newer[0].bytes[0] = 5;
+    assert_eq!(import(&newer), Err(ImportError::Newer { found: 5, supported: 4 }));
     let mut unknown = backup.clone();
     unknown[5].kind = 99;
     assert_eq!(import(&unknown), Err(ImportError::Damaged));

@@ -29,7 +29,7 @@ const PIECE_RECORDS: usize = 128;
 const PIECE_BYTES: usize = 256 << 10;
 /// Kinds under the state key: what loses its point if an old copy stays readable, and is small enough to be
 /// written anew each day.
-const STATE_KINDS: [RecordKind; 7] = [
+const STATE_KINDS: [RecordKind; 9] = [
     RecordKind::Prekeys,
     RecordKind::Invite,
     RecordKind::Session,
@@ -37,6 +37,8 @@ const STATE_KINDS: [RecordKind; 7] = [
     RecordKind::Outbox,
     RecordKind::Request,
     RecordKind::PageKey,
+    RecordKind::Early,
+    RecordKind::Part,
 ];
 
 /// Whether the record at `key` is sealed under the state key.
@@ -47,7 +49,11 @@ pub(crate) fn is_state(key: &RecordKey) -> bool {
 /// Whether `write` ends what has to be forgotten soon. Spent message keys and delivered texts go with the
 /// day: they come with every message.
 pub(crate) fn asks_to_forget(write: &VaultWrite) -> bool {
-    let VaultWrite::Delete { key } = write else { return false };
+    let key = match write {
+        VaultWrite::Put { .. } => return false,
+        VaultWrite::Change { change, .. } => return change.forgets(),
+        VaultWrite::Delete { key } => key,
+    };
     matches!(key.kind, RecordKind::Session | RecordKind::Contact | RecordKind::Request | RecordKind::History)
 }
 

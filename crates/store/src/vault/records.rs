@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -166,6 +167,37 @@ fn piece_key(key: &RecordKey, piece: u8) -> [u8; KEY_BYTES + 1] {
     bytes
 }
 
+/// What a commit leaves at a key.
+#[derive(Debug)]
+pub(crate) enum NewValue<'a> {
+    /// Nothing; what was there is forgotten.
+    None,
+    /// This value.
+    Set(ValueBytes<'a>),
+    /// This value, and what was there is forgotten.
+    Over(ValueBytes<'a>),
+}
+
+/// Bytes of a value: those of a write, or what a change made of them.
+#[derive(Debug)]
+pub(crate) enum ValueBytes<'a> {
+    /// Of a write.
+    Given(&'a [u8]),
+    /// Made here.
+    Made(Zeroizing<Vec<u8>>),
+}
+
+impl Deref for ValueBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Given(bytes) => bytes,
+            Self::Made(bytes) => bytes,
+        }
+    }
+}
+
 /// Changes that are committed together. Each key is put or deleted at most once.
 pub(crate) struct PendingBatch<'a> {
     records: &'a Records,
@@ -188,17 +220,17 @@ impl<'a> PendingBatch<'a> {
         self.changes == 0
     }
 
-    /// Sets or removes each. What is removed from a page leaves it with a new key.
-    pub(crate) fn put_all(&mut self, values: BTreeMap<RecordKey, Option<&[u8]>>) -> Result<(), VaultError> {
-        let removed = values.iter().filter(|(_, value)| value.is_none());
+    /// Sets or removes each. What is removed from a page, or is to be forgotten, leaves it with a new key.
+    pub(crate) fn put_all(&mut self, values: BTreeMap<RecordKey, NewValue<'_>>) -> Result<(), VaultError> {
+        let removed = values.iter().filter(|(_, value)| !matches!(value, NewValue::Set(_)));
         let pages: BTreeMap<Page, RecordKey> = removed.filter_map(|(key, _)| Some((Page::of(key)?, *key))).collect();
         for (page, record) in pages {
             self.renew_page(page, &record, &values)?;
         }
         for (key, value) in values {
             match value {
-                Some(value) => self.put(key, value)?,
-                None => self.delete(key)?,
+                NewValue::Set(value) | NewValue::Over(value) => self.put(key, &value)?,
+                NewValue::None => self.delete(key)?,
             }
         }
         Ok(())
@@ -229,7 +261,7 @@ impl<'a> PendingBatch<'a> {
         &mut self,
         page: Page,
         record: &RecordKey,
-        values: &BTreeMap<RecordKey, Option<&[u8]>>,
+        values: &BTreeMap<RecordKey, NewValue<'_>>,
     ) -> Result<(), VaultError> {
         let (first, last) = Page::bounds(record);
         let mut staying = Vec::new();
@@ -244,7 +276,7 @@ impl<'a> PendingBatch<'a> {
                 Err(error) => return Err(error),
             }
         }
-        if staying.is_empty() && !values.range(first..=last).any(|(_, value)| value.is_some()) {
+        if staying.is_empty() && !values.range(first..=last).any(|(_, value)| !matches!(value, NewValue::None)) {
             return self.delete(page.key_record());
         }
         self.begin_page(page)?;

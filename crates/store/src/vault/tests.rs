@@ -5,6 +5,7 @@ use std::fs;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use starling_messenger::change::Wording;
 use starling_messenger::record::{
     HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, encode_record, history_key, message_index_key,
     trace_key,
@@ -80,6 +81,10 @@ fn message(number: u64, text: &str) -> HistoryRecord {
         client_id: None,
         state,
         expires_s: 0,
+        edited_unix_ms: None,
+        revision: 0,
+        deleted: false,
+        reactions: Vec::new(),
         expires_unix_ms: None,
     };
     HistoryRecord { message, message_id: [9; 16] }
@@ -439,6 +444,10 @@ fn a_backup_reads_every_message_up_to_its_moment() {
             client_id: None,
             state,
             expires_s: 0,
+            edited_unix_ms: None,
+            revision: 0,
+            deleted: false,
+            reactions: Vec::new(),
             expires_unix_ms: None,
         };
         let record = HistoryRecord { message, message_id: [0; 16] };
@@ -485,4 +494,47 @@ fn a_closed_reader_lets_go_of_the_vault() {
     assert_eq!(slow.newest_event(), 0);
     let (again, _) = open(&directory);
     assert!(!again.reader().is_gone());
+}
+
+#[test]
+fn a_changed_message_is_read_back_and_its_former_wording_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = open(&directory);
+    let key = |number| history_key(ContactNumber(7), MessageNumber(number));
+    vault.commit(&[put_message(1, "first"), put_message(2, "other")].concat(), Vec::new()).unwrap();
+    let stored_at = vault.records.key_of(&key(1));
+    let old = vault.records.stored(&stored_at);
+    let edit = |number, revision, text: &str| VaultWrite::Change {
+        key: key(number),
+        change: Box::new(Change {
+            wording: Some(Wording { revision, edited_unix_ms: 6, text: text.to_owned() }),
+            ..Change::default()
+        }),
+    };
+    // Two of one commit, the older one last; one of a message that comes with it; one of a message that is not there.
+    let mut writes = vec![edit(1, 2, "third"), edit(1, 1, "second"), edit(9, 1, "never")];
+    writes.extend(put_message(3, "new"));
+    writes.push(edit(3, 1, "newer"));
+    vault.commit(&writes, Vec::new()).unwrap();
+    let text = |vault: &Vault, number| {
+        let record = vault.reader().message(MessageNumber(number)).unwrap();
+        record.map(|record| (record.message.body, record.message.revision))
+    };
+    let expected = |text: &str, revision| Some((MessageBody::Text(text.to_owned()), revision));
+    assert_eq!(text(&vault, 1), expected("third", 2));
+    assert_eq!((text(&vault, 2), text(&vault, 3)), (expected("other", 0), expected("newer", 1)));
+    assert_eq!(text(&vault, 9), None);
+    assert!(vault.reader().message_of(ContactNumber(7), MessageNumber(9)).unwrap().is_none());
+    vault.finish_forgetting(7).unwrap();
+    assert!(!vault.records.opens(&stored_at, &old));
+    // Deleted for both it is still there, and says nothing; nothing brings it back.
+    let old = vault.records.stored(&stored_at);
+    let delete = VaultWrite::Change { key: key(1), change: Box::new(Change::deletion()) };
+    vault.commit(&[delete, edit(1, 3, "back")], Vec::new()).unwrap();
+    vault.finish_forgetting(8).unwrap();
+    assert!(!vault.records.opens(&stored_at, &old));
+    let record = vault.reader().message(MessageNumber(1)).unwrap().unwrap();
+    assert!(record.message.deleted && record.message.body == MessageBody::Text(String::new()));
+    vault.commit(&[VaultWrite::Delete { key: key(2) }, edit(2, 1, "gone")], Vec::new()).unwrap();
+    assert_eq!(text(&vault, 2), None);
 }

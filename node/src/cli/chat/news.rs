@@ -91,6 +91,11 @@ impl State {
                 self.say(format!("{name} wrote without an invite: {}", hints::accept(&request.id.to_string())));
             }
             EventBody::MessageReceived(message) => self.received(message),
+            EventBody::MessageChanged(message) => {
+                if let Some(talk) = self.talk_of(message.conversation) {
+                    talk.change(message);
+                }
+            }
             EventBody::MessageState(data) => {
                 let Some(talk) = self.talk_of(data.conversation) else { return Vec::new() };
                 if talk.progress(data.id, data.state) {

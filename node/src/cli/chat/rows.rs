@@ -7,6 +7,7 @@ use starling_api::message::Message;
 use super::glyphs::{self, Glyph};
 use super::talk::{Anchor, Item, Key, Talk};
 use super::words::{self, Clock};
+use crate::cli::log;
 
 /// Columns by which a text is set in: what begins in the first column is never of a message.
 const INDENT: u16 = 2;
@@ -205,7 +206,12 @@ impl Rows<'_> {
         }
         match &message.text {
             Some(text) => self.text(text, Tone::Plain, rows),
+            None if message.deleted => self.text("(deleted)", Tone::Aside, rows),
             None => self.text("(needs a newer Starling to be shown)", Tone::Aside, rows),
+        }
+        let changes = log::changes(message, &self.talk.contact.name);
+        if !changes.is_empty() {
+            self.text(changes.trim_start(), Tone::Aside, rows);
         }
     }
 

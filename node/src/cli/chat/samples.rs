@@ -43,6 +43,9 @@ pub(crate) fn own(conversation: u64, id: u64, text: &str) -> Message {
         attachments: Vec::new(),
         expires: None,
         expires_s: None,
+        edited: None,
+        deleted: false,
+        reactions: Vec::new(),
     }
 }
 

@@ -169,6 +169,13 @@ impl Talk {
         }
     }
 
+    /// Takes over what a message says now, if it is here.
+    pub(crate) fn change(&mut self, message: Message) {
+        if self.messages.contains_key(&message.id) {
+            self.insert(message);
+        }
+    }
+
     fn insert(&mut self, mut message: Message) {
         if let Some(known) = self.messages.get(&message.id) {
             message.state = later(&known.state, message.state);

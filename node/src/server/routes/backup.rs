@@ -12,7 +12,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::IntoResponse as _;
 use starling_api::node::MakeBackup;
 use starling_api::{ApiError, Code};
-use starling_messenger::backup::{Export, end_record, message_record, peers_record};
+use starling_messenger::backup::{Export, end_record, message_records, peers_record};
 use starling_messenger::turn::{Command, Reply};
 use starling_store::backup::{BackupError, BackupWriter};
 use starling_store::reader::Reader;
@@ -101,7 +101,7 @@ fn write(
     reader.each_message(export.before, |message| -> Result<(), Unfinished> {
         match message {
             Ok(message) => {
-                if let Some(record) = message_record(&message) {
+                for record in message_records(&message) {
                     writer.record(record.kind, &record.bytes)?;
                     records += 1;
                 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use starling_api::message::{
-    ChangeConversation, Conversation, ConversationMarks, Conversations, MarkRead, Messages, MessagesQuery, SendMessage,
-    Trace,
+    ChangeConversation, Conversation, ConversationMarks, Conversations, DeleteFor, DeleteQuery, EditMessage, MarkRead,
+    Messages, MessagesQuery, React, SendMessage, Trace,
 };
 use starling_api::{Code, ConversationId, MessageId, Time};
+use starling_messenger::change::Change;
 use starling_messenger::conversation::arrange;
-use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, Reply};
+use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, Reply, Target};
 use starling_messenger::view::MessageView;
 
 use super::people::{all_contacts, find_contact};
@@ -151,6 +152,46 @@ pub(crate) async fn send(
 
 pub(crate) async fn message(State(app): State<Arc<App>>, PathId(id): PathId<'m'>) -> Answer {
     ok(convert::message(&reads::message(&app, MessageNumber(id.0)).await?))
+}
+
+pub(crate) async fn react(State(app): State<Arc<App>>, PathId(id): PathId<'m'>, Json(reaction): Json<React>) -> Answer {
+    let target = Box::new(Target::from(&reads::record(&app, MessageNumber(id.0)).await?));
+    change(&app, Command::React { target, emoji: reaction.emoji }).await?;
+    message(State(app), PathId(id)).await
+}
+
+pub(crate) async fn edit(
+    State(app): State<Arc<App>>,
+    PathId(id): PathId<'m'>,
+    Json(edit): Json<EditMessage>,
+) -> Answer {
+    let target = Box::new(Target::from(&reads::record(&app, MessageNumber(id.0)).await?));
+    change(&app, Command::Edit { target, text: edit.text }).await?;
+    message(State(app), PathId(id)).await
+}
+
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    PathId(id): PathId<'m'>,
+    Parameters(query): Parameters<DeleteQuery>,
+) -> Answer {
+    let mut record = reads::record(&app, MessageNumber(id.0)).await?;
+    let for_both = query.for_whom.map_or(record.message.own, |whom| whom == DeleteFor::Both);
+    change(&app, Command::Delete { target: Box::new(Target::from(&record)), for_both }).await?;
+    if for_both {
+        return message(State(app), PathId(id)).await;
+    }
+    // It is gone: what it was, without what it said.
+    Change::deletion().apply(&mut record.message);
+    ok(convert::message(&record.message))
+}
+
+/// Has the core change a message. It answers when the disk has it.
+async fn change(app: &App, command: Command) -> Result<(), Fault> {
+    match app.ask(command).await? {
+        Reply::Done => Ok(()),
+        _ => Err(fault::internal("change a message").into()),
+    }
 }
 
 pub(crate) async fn trace(State(app): State<Arc<App>>, PathId(id): PathId<'m'>) -> Answer {
