@@ -287,6 +287,7 @@ impl<P: EnvelopePool> Messenger<P> {
     }
 
     fn check_send(&self, draft: &Draft) -> Result<(), CommandError> {
+        self.check_accepted(draft.contact)?;
         let (bytes, limit_bytes) = (draft.text.len(), TEXT_BYTES_MAX);
         if bytes == 0 {
             return Err(CommandError::EmptyText);
@@ -294,8 +295,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if bytes > limit_bytes {
             return Err(CommandError::TooLarge { bytes, limit_bytes });
         }
-        draft.expires_s.map(check_expiry).transpose()?;
-        self.check_accepted(draft.contact)
+        draft.expires_s.map(check_expiry).transpose().map(drop)
     }
 
     /// Whether anything is accepted that is to go to a contact.

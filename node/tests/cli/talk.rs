@@ -91,7 +91,7 @@ fn a_send_is_checked_and_can_be_repeated_without_sending_twice() {
     pair.bob.run(&["send", "Ana", ""]).fails(2, "The text is empty.");
     pair.bob.pipe(&["send", "Ana"], " \n").fails(2, "The text is empty.");
     pair.bob.pipe(&["send", "Ana"], &"x".repeat(70_000)).fails(2, "at most 64,000 fit a message");
-    let long = pair.bob.run(&["--json", "send", "Ana", &"x".repeat(3_000)]).error(2);
+    let long = pair.bob.pipe(&["--json", "send", "Ana"], &"x".repeat(64_001)).error(2);
     assert_eq!(long["code"], "too_large");
     pair.bob.run(&["send", "Zed", "hi"]).fails(5, "Nobody here is called 'Zed'.").fails(5, "starling contacts");
 
