@@ -52,6 +52,11 @@ fn a_disk_that_loses_messages_on_their_way() {
 }
 
 #[test]
+fn a_disk_that_loses_reactions_wordings_and_ends() {
+    is_seen(Sabotage::LoseChanges, Rule::SidesAgree);
+}
+
+#[test]
 fn pushes_that_never_arrive() {
     is_seen(Sabotage::LosePushes, Rule::AllDelivered);
 }

@@ -256,3 +256,81 @@ impl Item {
         differs
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use starling_relay::pool::MemoryPool;
+    use starling_wire::network::NetworkParameters;
+
+    use super::*;
+    use crate::contact::Contact;
+    use crate::content::Text;
+    use crate::messenger::Setup;
+    use crate::record::RecordKind;
+    use crate::turn::{Now, Output, Turn};
+
+    const BOB: ContactNumber = ContactNumber(7);
+
+    fn messenger(rng: &mut ChaCha20Rng) -> Messenger<MemoryPool> {
+        let parameters = NetworkParameters::test("memory");
+        let pool = MemoryPool::new(&parameters);
+        let setup = Setup { parameters, onion_secret: [1; 32], name: String::new() };
+        let now = Now { unix_ms: 1_800_000_000_000, monotonic_ms: 5_000 };
+        let (mut messenger, _) = Messenger::create(setup, pool, now, rng);
+        messenger.contacts.insert(Contact::new(BOB, "Bob".into(), [9; 32], 1));
+        messenger
+    }
+
+    fn id(number: u32) -> [u8; 16] {
+        let mut id = [0xAA; 16];
+        id[..4].copy_from_slice(&number.to_le_bytes());
+        id
+    }
+
+    fn told(turn: &Turn) -> usize {
+        turn.outputs.iter().filter(|output| matches!(output, Output::Event(_))).count()
+    }
+
+    #[test]
+    fn ten_thousand_edits_of_nothing_leave_a_bounded_vault_and_tell_nobody() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut messenger = messenger(&mut rng);
+        let mut stored = BTreeSet::new();
+        for number in 0..10_000 {
+            let edit = Edit { created_unix_ms: 1, of: id(number), revision: 1, text: "x".into() };
+            messenger.take_content(BOB, id(1 << 20 | number), &edit.encode(), &mut rng);
+            let turn = messenger.finish_step(&mut rng);
+            assert_eq!(told(&turn), 0);
+            for write in turn.writes {
+                match write {
+                    VaultWrite::Put { key, .. } if key.kind == RecordKind::Early => drop(stored.insert(key)),
+                    VaultWrite::Delete { key } => drop(stored.remove(&key)),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!((stored.len(), messenger.early.iter().count()), (256, 256));
+    }
+
+    #[test]
+    fn what_comes_twice_is_done_and_told_once() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut messenger = messenger(&mut rng);
+        let text = Text { sequence: 0, created_unix_ms: 1, reply_to: None, expires_s: 0, text: "hi".into() };
+        let reaction = Reaction { created_unix_ms: 2, to: id(1), counter: 1, emoji: "👍".into() };
+        for (number, bytes) in [(1, text.encode()), (2, reaction.encode()), (3, Delete { of: id(1) }.encode())] {
+            for expected in [1, 0] {
+                messenger.take_content(BOB, id(number), &bytes, &mut rng);
+                let turn = messenger.finish_step(&mut rng);
+                assert_eq!(told(&turn), expected);
+                let changes = turn.writes.iter().filter(|write| matches!(write, VaultWrite::Change { .. })).count();
+                assert_eq!(changes, if number > 1 { expected } else { 0 });
+            }
+        }
+        assert_eq!(messenger.receipts.due(BOB), 3, "it is confirmed each time");
+    }
+}

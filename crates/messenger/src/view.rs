@@ -344,14 +344,6 @@ pub enum Event {
         /// The new state.
         state: DeliveryState,
     },
-    /// A message, own or received, may have another wording or other reactions, or was deleted for both. The history
-    /// has it as it is now; nothing when it has disappeared, or never came.
-    MessageChanged {
-        /// Which.
-        number: MessageNumber,
-        /// Its conversation.
-        contact: ContactNumber,
-    },
     /// A message is gone from here: its time was over, or the person deleted it.
     MessageDeleted {
         /// Which.
@@ -365,5 +357,13 @@ pub enum Event {
         code: String,
         /// On, or over.
         active: bool,
+    },
+    /// A message, own or received, may have another wording or other reactions, or was deleted for both. The history
+    /// has it as it is now; nothing when it has disappeared, or never came.
+    MessageChanged {
+        /// Which.
+        number: MessageNumber,
+        /// Its conversation.
+        contact: ContactNumber,
     },
 }

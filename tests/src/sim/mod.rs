@@ -6,6 +6,7 @@
 //! before or while it happens and in one order, so a seed is one run, to the byte. Checkers look on; what
 //! they find is a [`Violation`], and `just sim SEED NODES` shows the way to it.
 
+mod changes;
 mod check;
 mod commit;
 mod event;

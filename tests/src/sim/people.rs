@@ -5,6 +5,7 @@ use starling_messenger::turn::{Command, CommandError, ContactNumber, Input, Repl
 use starling_messenger::view::Event as Told;
 use starling_wire::invite::Invite;
 
+use super::changes::{Deed, filler_bytes};
 use super::check::Rule;
 use super::event::{Event, Place};
 use super::plan::{DAY_MS, MINUTE_MS, SECOND_MS, Span, below, chance};
@@ -51,6 +52,15 @@ pub(super) enum Act {
     Remove {
         /// Whom.
         whom: Place,
+    },
+    /// Does something to a message.
+    Change {
+        /// What it said first.
+        about: String,
+        /// What.
+        deed: Deed,
+        /// How often they still look for it.
+        looks: u8,
     },
     /// Writes.
     Write {
@@ -128,14 +138,16 @@ impl World {
         let (from, to) = if chance(&mut self.rng, 50) { (one, other) } else { (other, one) };
         let mut at_ms = at_ms;
         for text in 0..count {
-            let filler = "x".repeat(below(&mut self.rng, 900) as usize);
+            let filler = "x".repeat(filler_bytes(number + text, below(&mut self.rng, 900)));
             let client_id = chance(&mut self.rng, 60).then(|| {
                 let mut id = [0; 16];
                 rand_core::Rng::fill_bytes(&mut self.rng, &mut id);
                 id
             });
             let repeats = if client_id.is_some() { below(&mut self.rng, 3) as u8 } else { 0 };
-            self.plan_text(at_ms, from, to, format!("{from}>{to} #{} {filler}", number + text), client_id, repeats);
+            let text = format!("{from}>{to} #{} {filler}", number + text);
+            self.plan_changes(at_ms, from, to, &text);
+            self.plan_text(at_ms, from, to, text, client_id, repeats);
             at_ms += below(&mut self.rng, 3 * SECOND_MS);
         }
     }
@@ -207,11 +219,17 @@ impl World {
                 self.part(place, *whom);
                 Command::RemoveContact(contact)
             }
+            Act::Change { about, deed, looks } => match self.change_command(place, about, *deed, *looks) {
+                Ok(command) => command,
+                Err(Some(later)) => return self.act_again(place, later),
+                Err(None) => return,
+            },
             Act::Write { to, .. } if self.checks.is_severed(place, *to) => return,
             Act::Write { to, text, client_id, .. } => {
                 let Some(contact) = self.contact_of(place, *to) else { return self.act_again(place, act) };
                 self.checks.tries(text);
-                Command::Send { contact, text: text.clone(), reply_to: None, client_id: *client_id, expires_s: None }
+                let expires_s = self.expires_s(text);
+                Command::Send { contact, text: text.clone(), reply_to: None, client_id: *client_id, expires_s }
             }
         };
         let id = RequestId(self.fresh_number());
@@ -268,6 +286,12 @@ impl World {
                     self.queue.put(self.at_ms + in_ms, Event::Act { node: place, act });
                 }
             }
+            (Act::Change { about, deed, .. }, Reply::Done) => {
+                let label: String = about.chars().take(14).collect();
+                self.note(place, || format!("{deed:?} of {label:?}"));
+            }
+            (Act::Change { .. }, Reply::Refused(CommandError::Deleted | CommandError::TooOld { .. })) => {}
+            (Act::Change { .. }, Reply::Refused(CommandError::NoSuchContact)) => {}
             (Act::Block { whom, blocked }, Reply::Contact(_)) => {
                 self.note(place, || format!("blocks n{whom:02}: {blocked}"));
             }
@@ -319,6 +343,10 @@ impl World {
                 self.note(place, || format!("m{} is {:?} {:?}", number.0, state.stage, state.reason));
                 let unix_ms = self.now_of(place).unix_ms;
                 self.checks.state(self.at_ms, &self.nodes[place].name, place, *number, state.stage, unix_ms);
+            }
+            Told::MessageDeleted { number, .. } => {
+                self.note(place, || format!("m{} is gone", number.0));
+                self.checks.is_gone(place, *number);
             }
             Told::Warning { code, active } => self.note(place, || format!("warning {code} {active}")),
             _ => {}

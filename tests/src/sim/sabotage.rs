@@ -40,6 +40,8 @@ pub enum Sabotage {
     ForgetClientIds,
     /// The last byte of a record is lost.
     TornRecord,
+    /// A disk loses what changes messages.
+    LoseChanges,
     /// A verdict comes with a write.
     SlowVerdict,
     /// A node publishes its own envelopes.
@@ -54,6 +56,11 @@ impl World {
             Some(Sabotage::LoseOutbox) => {
                 turn.writes
                     .retain(|write| !matches!(write, VaultWrite::Put { key, .. } if key.kind == RecordKind::Outbox));
+            }
+            Some(Sabotage::LoseChanges) => {
+                if place.is_multiple_of(2) {
+                    turn.writes.retain(|write| !matches!(write, VaultWrite::Change { .. }));
+                }
             }
             Some(Sabotage::ShowTwice) => self.double(turn, |output| {
                 let Output::Event(Told::MessageReceived(view)) = output else { return None };

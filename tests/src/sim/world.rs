@@ -177,7 +177,8 @@ impl World {
     fn settle(&mut self) -> u64 {
         let (from_ms, until_ms) = (self.at_ms, self.at_ms + self.plan.settle_ms);
         while self.checks.violations.is_empty() {
-            if self.queue.acts().next().is_none() && self.open_deliveries().is_empty() {
+            let done = self.queue.acts().next().is_none() && self.open_deliveries().is_empty();
+            if done && self.disagreements().is_empty() {
                 return self.at_ms - from_ms;
             }
             if self.at_ms >= until_ms {
