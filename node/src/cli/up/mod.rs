@@ -209,7 +209,8 @@ pub(super) fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
     DirectoryLock::acquire(data).map_err(|error| match error {
         LockError::Held { pid } => {
             let pid_words = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-            let message = format!("Starling already runs here{pid_words}. Stop it: {}", hints::STOP);
+            let (open, stop) = (hints::OPEN, hints::STOP);
+            let message = format!("Starling already runs here{pid_words}. Page: {open}   Stop it: {stop}");
             Failure::new(Exit::Conflict, "already_running", message).detail("pid", pid)
         }
         LockError::Io(error) => disk_failure(data, &error),

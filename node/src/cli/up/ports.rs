@@ -52,7 +52,7 @@ fn bind_from(preferred: u16) -> Result<ApiSockets, Failure> {
         match bind_both(port) {
             Ok((listeners, port)) => {
                 let other =
-                    || format!("Port {preferred} is used by another program; API is at http://127.0.0.1:{port}");
+                    || format!("Port {preferred} is used by another program; page is at http://127.0.0.1:{port}");
                 return Ok(ApiSockets { listeners, port, note: (port != preferred).then(other) });
             }
             Err(error) => last = error,
@@ -210,7 +210,7 @@ mod tests {
         let port = occupied.local_addr().unwrap().port();
         let other = bind_from(port).unwrap();
         assert_ne!(other.port, port);
-        let said = format!("Port {port} is used by another program; API is at http://127.0.0.1:{}", other.port);
+        let said = format!("Port {port} is used by another program; page is at http://127.0.0.1:{}", other.port);
         assert_eq!(other.note, Some(said));
     }
 
