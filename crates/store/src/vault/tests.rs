@@ -294,10 +294,10 @@ fn a_newer_or_older_schema_is_refused_and_no_byte_changes() {
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
     for (schema, said) in [
-        (4, "the vault has schema 4, and this build reads up to 2"),
-        (1, "the vault has schema 1, and this build reads from 2 on"),
+        (4, "the vault has schema 4, and this build reads up to 3"),
+        (2, "the vault has schema 2, and this build reads from 3 on"),
     ] {
-        fs::write(&note, text.replacen("starling-vault 2", &format!("starling-vault {schema}"), 1)).unwrap();
+        fs::write(&note, text.replacen("starling-vault 3", &format!("starling-vault {schema}"), 1)).unwrap();
         let before = all_files(directory.path());
         assert_eq!(Vault::open(directory.path(), &master(1)).unwrap_err().to_string(), said);
         assert!(all_files(directory.path()) == before);
