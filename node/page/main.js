@@ -118,6 +118,8 @@ model.addEventListener("changed", (event) => {
   list.draw();
   if (what === "all" && model.phase === "open" && app.contains(frame)) { drawNav(); const [name, id] = route(); if (name === "c" && model.conversations.has(id)) void chat?.refresh(); else show(); }
   if (what === "status" || what === "list" || what === "requests" || what === "message") drawNav();
+  // A conversation that was asked for before it was known.
+  if (what === "list" && route()[0] === "c" && !chat && model.conversations.has(route()[1]) && app.contains(frame)) show();
   if (what === "requests" && route()[0] === "requests") show();
   if (what === "invites" && route()[0] === "invite") pane.dispatchEvent(new CustomEvent("invites", { detail }));
   if (what === "status" && route()[0] === "flock") pane.dispatchEvent(new CustomEvent("status"));

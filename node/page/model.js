@@ -218,6 +218,9 @@ class Model extends EventTarget {
     } catch { /* The socket tells when the node is gone. */ }
   }
 
+  /** Takes up a contact that a call answered, before its event comes. @param {Contact} contact */
+  learn(contact) { this.#contact(contact); }
+
   /** @param {Contact} contact */
   #contact(contact) {
     const known = this.conversations.get(contact.conversation);

@@ -84,6 +84,7 @@ export function addView(go) {
     note.textContent = "";
     try {
       const { contact } = await post("/v1/contacts", { link: text.value, name: name || null, replace });
+      model.learn(contact);
       announce(`Added ${contact.name}`);
       go(`/c/${contact.conversation}`);
     } catch (error) {
@@ -155,7 +156,7 @@ export function requestsView(go) {
       const { contact } = await post(`/v1/requests/${one.id}`, { accept });
       model.requests = model.requests.filter((other) => other.id !== one.id);
       model.tell("requests");
-      if (contact) go(`/c/${contact.conversation}`);
+      if (contact) { model.learn(contact); go(`/c/${contact.conversation}`); }
     } catch (error) { alarm(wordsOf(error)); }
   };
   return h("section", { class: "view" }, heading("Requests"),
