@@ -88,7 +88,8 @@ fn a_node_ends_with_its_owner() {
 fn a_second_node_on_one_directory_says_who_runs() {
     let home = Home::new();
     let node = home.start(&network());
-    let words = format!("Starling already runs here (pid {}). Page: starling open   Stop it: starling stop", node.pid());
+    let words =
+        format!("Starling already runs here (pid {}). Page: starling open   Stop it: starling stop", node.pid());
     home.run(&["up", "--network", "x", "--api-port", "0"]).fails(6, &words);
     assert_eq!(home.run(&["--json", "--network", "x"]).error(6)["details"]["pid"], node.pid());
     // After kill -9 the lock is free, whatever files are left.
