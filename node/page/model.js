@@ -11,6 +11,8 @@ import { isForward } from "./words.js";
 
 const PAGE = 100;
 const RETRY_S = [1, 2, 5, 10];
+/** Answers that may be out of date before one is taken as it is. */
+const FRESH_TRIES = 10;
 /** The node closes the socket with it when this session was ended. */
 const SESSION_ENDED = 4401;
 
@@ -276,7 +278,7 @@ class Model extends EventTarget {
   /** @param {string} conversation */
   async #newest(conversation) {
     try {
-      const { messages } = await get(`/v1/conversations/${conversation}/messages?limit=1`);
+      const { messages } = await this.#fresh(`/v1/conversations/${conversation}/messages?limit=1`);
       const known = this.conversations.get(conversation);
       const last = messages.at(-1);
       if (known && last) {
@@ -319,9 +321,21 @@ class Model extends EventTarget {
     return thread;
   }
 
+  /**
+   * An answer that is not older than the events that were seen: one that was on its way while something changed would
+   * undo that here.
+   * @param {string} path
+   */
+  async #fresh(path) {
+    for (let tries = 0; ; tries += 1) {
+      const { body, seq } = await callWithSeq("GET", path);
+      if ((seq ?? 0) >= this.#seq || tries >= FRESH_TRIES) return body;
+    }
+  }
+
   /** The newest messages of a conversation, and what is known before them. @param {string} id */
   async load(id) {
-    const { messages, before } = await get(`/v1/conversations/${id}/messages?limit=${PAGE}`);
+    const { messages, before } = await this.#fresh(`/v1/conversations/${id}/messages?limit=${PAGE}`);
     const thread = this.thread(id);
     const first = messages[0];
     const place = first ? thread.messages.findIndex((one) => one.id === first.id) : -1;
@@ -343,7 +357,7 @@ class Model extends EventTarget {
     const asked = thread.before;
     thread.before = null;
     try {
-      const { messages, before } = await get(`/v1/conversations/${id}/messages?limit=500&before=${asked}`);
+      const { messages, before } = await this.#fresh(`/v1/conversations/${id}/messages?limit=500&before=${asked}`);
       const known = new Set(thread.messages.map((one) => one.id));
       thread.messages = [...messages.filter((/** @type {Message} */ one) => !known.has(one.id)), ...thread.messages];
       thread.before = before;
