@@ -398,7 +398,7 @@ test("a long text goes in parts and arrives whole", async () => {
 });
 
 test("mute, block, disappearing messages, a request", async () => {
-  const { ana, bob, a, b, end } = await friends();
+  const { ana, a, b, end } = await friends();
   await chat(a, "Bob");
   await a.locator(".chathead").getByText("Contact").click();
   await a.getByLabel("Mute: no notifications").check();
@@ -414,6 +414,8 @@ test("mute, block, disappearing messages, a request", async () => {
   await a.getByRole("button", { name: "Block" }).click();
   await a.getByRole("button", { name: "Unblock" }).waitFor();
   await write(b, "can you hear me");
+  await b.locator("li.own", { hasText: "can you hear me" }).locator(".delivery.held").waitFor();
+  assert.equal(await a.getByText("can you hear me").count(), 0, "nothing of theirs is shown");
   await a.getByRole("button", { name: "Unblock" }).click();
   await a.getByRole("button", { name: "Block", exact: true }).waitFor();
   const zoe = new Home(ana.network);
@@ -428,7 +430,6 @@ test("mute, block, disappearing messages, a request", async () => {
   await a.getByRole("button", { name: "Accept" }).click();
   await a.locator(".chats a", { hasText: "Zoe" }).waitFor();
   await zoe.remove();
-  assert.ok(bob.url);
   await end();
 });
 
@@ -466,12 +467,11 @@ test("every screen is accessible, light and dark, wide and 320 px, at twice the 
 });
 
 test("weight and first paint", async () => {
-  const { ana, a, end } = await friends();
+  const { a, end } = await friends();
   await a.locator(".chats a").waitFor();
   const bytes = await a.evaluate(() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation")).filter((one) => /\/page\/|\/$/.test(new URL(one.name).pathname)).reduce((sum, one) => sum + one.decodedBodySize, 0));
   assert.ok(bytes > 20_000 && bytes <= 150 * 1024, `the page weighs ${bytes} bytes`);
   console.log(`    ${bytes} bytes in all; first contentful paint ${Math.round(await a.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0))} ms`);
-  assert.ok(ana.port);
   await end();
 });
 

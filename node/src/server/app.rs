@@ -21,6 +21,7 @@ use super::search::Search;
 use super::sessions::Sessions;
 use super::{Serving, events, fault, page};
 use crate::core::Node;
+use crate::core::bridge::Clock;
 use crate::core::handle::NodeState;
 use crate::core::preferences::Preference;
 
@@ -70,11 +71,6 @@ impl App {
         })
     }
 
-    /// By this computer's clock.
-    pub(crate) fn now_unix_ms() -> u64 {
-        u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
-    }
-
     /// Wipes what was searched when the vault is locked, and when nobody has searched for a while. Ends with the server.
     pub(crate) async fn tend_search(self: Arc<Self>) {
         let mut states = self.node.watch_state();
@@ -120,7 +116,7 @@ impl App {
 
 /// Lets a request through: who asks is checked first, then it waits for its turn and has a limited time.
 pub(crate) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let session = |token: &[u8]| app.sessions.asker(token, App::now_unix_ms());
+    let session = |token: &[u8]| app.sessions.asker(token, Clock::unix_ms_now());
     match app.guard.admit(request.method(), request.uri(), request.headers(), session) {
         Ok(Some(asker)) => drop(request.extensions_mut().insert(asker)),
         Ok(None) => {}

@@ -17,6 +17,7 @@ use super::app::App;
 use super::auth::no_token;
 use super::events::Follower;
 use super::sessions::Asker;
+use crate::core::bridge::Clock;
 
 /// Bytes of what the page may send: it has nothing to say.
 const FROM_PAGE_BYTES_MAX: usize = 1_024;
@@ -38,7 +39,7 @@ pub(crate) async fn socket(
     Parameters(query): Parameters<SocketQuery>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer {
-    let asker = app.sessions.use_ticket(&query.ticket, App::now_unix_ms()).ok_or_else(no_token)?;
+    let asker = app.sessions.use_ticket(&query.ticket, Clock::unix_ms_now()).ok_or_else(no_token)?;
     let upgrade = upgrade.map_err(|_| {
         ApiError::new(Code::BadRequest, "This path speaks WebSocket alone.").hint("Without it: GET /v1/events")
     })?;
@@ -67,7 +68,7 @@ async fn run(mut socket: WebSocket, app: Arc<App>, mut follower: Follower, asker
                 Some(Ok(_)) => {}
             },
             _ = revoked.changed() => {
-                if !app.sessions.is_open(asker, App::now_unix_ms()) {
+                if !app.sessions.is_open(asker, Clock::unix_ms_now()) {
                     break Some((SESSION_ENDED, "signed out"));
                 }
             }

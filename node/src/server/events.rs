@@ -21,6 +21,7 @@ use super::answer::{Answer, Parameters};
 use super::app::App;
 use super::reads::{self, EventBatch};
 use super::{convert, fault};
+use crate::core::bridge::Clock;
 use crate::core::handle::NodeState;
 
 /// The paths that are answered without end.
@@ -128,9 +129,8 @@ impl Follower {
         let mut lines = Vec::new();
         if let Some(oldest) = gap(self.after, batch.first, batch.newest) {
             self.after = oldest.saturating_sub(1);
-            let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
             let body = EventBody::EventsGap(EventsGapData { oldest });
-            write_line(&mut lines, &Event { seq: self.after, time: Time(now), body })?;
+            write_line(&mut lines, &Event { seq: self.after, time: Time(Clock::unix_ms_now()), body })?;
         }
         for (seq, read) in &batch.events {
             if *seq <= self.after {

@@ -51,7 +51,9 @@ fn the_shell_bot_answers() {
     let mut bot =
         pair.ana.command(&["watch", "--types", "message.received", "--exec", &docs("echo.sh"), "--since", "0"]);
     let _bot = Running(bot.env("PATH", path).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap());
-    is_echoed(&pair.bob, "quote \"me\" $(touch /tmp/starling-no) `id`; 'x'");
+    let trap = pair.ana.path("trap");
+    is_echoed(&pair.bob, &format!("quote \"me\" $(touch {0}) `touch {0}`; 'x'", trap.display()));
+    assert!(!trap.exists(), "a stranger's text was run");
     is_echoed(&pair.bob, "again\nand again");
 }
 

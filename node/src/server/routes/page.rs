@@ -13,6 +13,7 @@ use starling_api::session::{OpenSession, Sessions};
 use starling_api::{ApiError, Code, MessageId};
 use starling_messenger::turn::MessageNumber;
 
+use crate::core::bridge::Clock;
 use crate::picture;
 use crate::server::answer::{Answer, Fault, Json, Parameters, PathId, created, done, ok};
 use crate::server::app::App;
@@ -28,7 +29,7 @@ const QUERY_BYTES_MAX: usize = 256;
 const PICTURE_BYTES_MAX: usize = 8 << 20;
 
 pub(crate) async fn new_code(State(app): State<Arc<App>>) -> Answer {
-    created(app.sessions.new_code(&app.url, App::now_unix_ms()))
+    created(app.sessions.new_code(&app.url, Clock::unix_ms_now()))
 }
 
 pub(crate) async fn open_session(
@@ -37,11 +38,11 @@ pub(crate) async fn open_session(
     Json(open): Json<OpenSession>,
 ) -> Answer {
     let browser = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-    created(app.sessions.open(&open.code, open.keep, browser, App::now_unix_ms())?)
+    created(app.sessions.open(&open.code, open.keep, browser, Clock::unix_ms_now())?)
 }
 
 pub(crate) async fn sessions(State(app): State<Arc<App>>, Extension(asker): Extension<Asker>) -> Answer {
-    ok(Sessions { sessions: app.sessions.list(asker, App::now_unix_ms()) })
+    ok(Sessions { sessions: app.sessions.list(asker, Clock::unix_ms_now()) })
 }
 
 pub(crate) async fn revoke_session(State(app): State<Arc<App>>, PathId(id): PathId<'s'>) -> Answer {
@@ -57,7 +58,7 @@ pub(crate) async fn revoke_session(State(app): State<Arc<App>>, PathId(id): Path
 
 pub(crate) async fn ticket(State(app): State<Arc<App>>, Extension(asker): Extension<Asker>) -> Answer {
     app.check_open()?;
-    created(app.sessions.new_ticket(asker, App::now_unix_ms()))
+    created(app.sessions.new_ticket(asker, Clock::unix_ms_now()))
 }
 
 pub(crate) async fn find(State(app): State<Arc<App>>, Parameters(query): Parameters<SearchQuery>) -> Answer {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use jiff::Timestamp;
 use starling_api::people::{
     self, AddContact, AnswerRequest, AnsweredRequest, ChangeContact, Contacts, CreateInvite, DeviceList, InspectInvite,
     InvitePreview, Invites, OneContact, Requests,
@@ -16,6 +15,7 @@ use starling_wire::invite::{Invite, NEVER};
 use starling_wire::limits::EPOCH_MS;
 use starling_wire::network::{MAIN, NetworkParameters};
 
+use crate::core::bridge::Clock;
 use crate::core::handle::InvitePeers;
 use crate::picture;
 use crate::server::answer::{Answer, Fault, Json, PathId, created, done, ok};
@@ -103,16 +103,12 @@ fn network_name<'a>(invite: &Invite, own: &'a NetworkParameters) -> Option<&'a s
 async fn second_of_the_name(app: &App, name: &str) -> Result<ApiError, Fault> {
     let contacts = all_contacts(app).await?;
     let known = contacts.iter().find(|contact| contact.name.to_lowercase() == name.to_lowercase());
-    let heard = known.and_then(|contact| contact.last_heard_unix_ms).map(|at| heard(at, now_unix_ms()));
+    let heard = known.and_then(|contact| contact.last_heard_unix_ms).map(|at| heard(at, Clock::unix_ms_now()));
     let heard = heard.unwrap_or_else(|| "never heard".to_owned());
     let question = format!("You know an {name} ({heard}). Someone else, or {name} with a new account?");
     Ok(ApiError::new(Code::NameTaken, question)
         .hint("Someone else: starling add <invite> --name NAME. The same with a new account: starling add <invite> --replace NAME")
         .field("name"))
-}
-
-fn now_unix_ms() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 /// `heard 3 days ago`
@@ -222,7 +218,7 @@ pub(crate) async fn inspect_invite(State(app): State<Arc<App>>, Json(inspect): J
         this_network: invite.is_for(&app.network.id()),
         one_use: invite.one_time_key.is_some(),
         expires: expiry(invite.expiry),
-        expired: invite.is_expired(Epoch::from_unix_ms(now_unix_ms())),
+        expired: invite.is_expired(Epoch::from_unix_ms(Clock::unix_ms_now())),
         own: invite.account == own.account,
         contact: contact.map(convert::contact),
         peers: u32::try_from(invite.peers.len()).unwrap_or(u32::MAX),
