@@ -10,16 +10,6 @@ use crate::net::{Crash, Net, slow_parameters};
 const ANA: usize = 0;
 const BOB: usize = 1;
 
-/// Ana and Bob with two who carry their mail.
-fn friends() -> (Net, ContactNumber, ContactNumber) {
-    let mut net = Net::new(4);
-    net.link_all();
-    net.run(1_000);
-    let (bob, ana) = net.friends(ANA, BOB);
-    net.run(3_000);
-    (net, bob, ana)
-}
-
 fn record(net: &Net, node: usize, number: MessageNumber) -> HistoryRecord {
     net.history(node).into_iter().find(|record| record.message.number == number).expect("it is in the history")
 }
@@ -103,7 +93,7 @@ fn changes_told(net: &Net, node: usize) -> usize {
 
 #[test]
 fn both_sides_see_reactions_wordings_and_ends() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let texts = ["to like", "to reword", "to regret"].map(|text| net.send(ANA, bob, text));
     net.run(2_000);
     let [liked, _, _] = ["to like", "to reword", "to regret"].map(|text| number_of(&net, BOB, text));
@@ -137,7 +127,7 @@ fn both_sides_see_reactions_wordings_and_ends() {
 
 /// Sends a text whose envelope is held up until `change` was done and had its time.
 fn overtaken(change: impl FnOnce(&mut Net, MessageNumber)) -> (Net, ContactNumber, ContactNumber) {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     net.publish_lost = true;
     let text = net.send(ANA, bob, "late");
     net.run(500);
@@ -193,7 +183,7 @@ fn a_text_that_comes_after_its_end_says_nothing_and_nobody_is_told_that_one_came
 
 #[test]
 fn the_highest_wording_counts_whichever_came_last() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let text = net.send(ANA, bob, "one");
     net.run(2_000);
     net.publish_lost = true;
@@ -212,7 +202,7 @@ fn the_highest_wording_counts_whichever_came_last() {
 
 #[test]
 fn two_edits_asked_for_by_the_same_reading_are_one_after_the_other() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let text = net.send(ANA, bob, "zero");
     net.run(2_000);
     let read = target(&net, ANA, text);
@@ -226,7 +216,7 @@ fn two_edits_asked_for_by_the_same_reading_are_one_after_the_other() {
 
 #[test]
 fn nobody_changes_what_another_wrote() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let carol_for_bob = {
         let invite = net.invite(BOB, Some("Carol"));
         let theirs = net.add(2, invite).unwrap();
@@ -297,7 +287,7 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
 
 #[test]
 fn deleted_here_alone_it_stays_with_the_other() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let kept = net.send(ANA, bob, "kept by Bob");
     net.run(2_000);
     net.send(BOB, ana, "kept by Bob too");
@@ -322,7 +312,7 @@ fn deleted_here_alone_it_stays_with_the_other() {
 
 #[test]
 fn what_never_left_is_never_heard_of() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     net.isolate(ANA);
     let text = net.send(ANA, bob, "on second thought");
     edit(&mut net, ANA, text, "on third thought");
@@ -403,7 +393,7 @@ fn insist(net: &mut Net, node: usize, command: Command) {
 }
 
 fn crashed(victim: usize, nth: u32, crash: Crash) {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let texts = ["one", "two"].map(|text| net.send(ANA, bob, text));
     net.run(2_000);
     let liked = number_of(&net, BOB, "one");
@@ -435,7 +425,7 @@ fn crashed(victim: usize, nth: u32, crash: Crash) {
 
 #[test]
 fn a_backup_carries_what_has_changed_and_what_is_still_to_be_told() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let texts = ["edited before", "edited after", "deleted after", "liked"].map(|text| net.send(ANA, bob, text));
     net.run(2_000);
     edit(&mut net, ANA, texts[0], "edited");

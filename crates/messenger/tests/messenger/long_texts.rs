@@ -2,22 +2,13 @@
 
 use starling_messenger::command::TEXT_BYTES_MAX;
 use starling_messenger::record::RecordKind;
-use starling_messenger::turn::{Command, ContactNumber, MessageNumber, Reply, Target};
+use starling_messenger::turn::{Command, MessageNumber, Reply, Target};
 use starling_messenger::view::{DeliveryStage, Event};
 
 use crate::net::{Crash, Net, slow_parameters};
 
 const ANA: usize = 0;
 const BOB: usize = 1;
-
-fn friends() -> (Net, ContactNumber, ContactNumber) {
-    let mut net = Net::new(4);
-    net.link_all();
-    net.run(1_000);
-    let (bob, ana) = net.friends(ANA, BOB);
-    net.run(3_000);
-    (net, bob, ana)
-}
 
 /// A text of so many bytes in which no two lines are the same.
 fn long(bytes: usize) -> String {
@@ -28,14 +19,6 @@ fn long(bytes: usize) -> String {
 
 fn records(net: &Net, node: usize, kind: RecordKind) -> usize {
     net.nodes[node].vault.keys().filter(|key| key.kind == kind).count()
-}
-
-fn link_with_all(net: &mut Net, node: usize) {
-    for other in 0..net.nodes.len() {
-        if other != node && !net.is_down(other) {
-            net.link(node, other);
-        }
-    }
 }
 
 /// Runs until a message is delivered; whether it is within `seconds`.
@@ -57,7 +40,7 @@ fn run_until_some_came(net: &mut Net, node: usize) {
 
 #[test]
 fn texts_of_all_lengths_arrive_whole_and_in_order_with_short_ones_between() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let texts = [long(1_838), long(1_839), "short".to_owned(), long(3_707), long(3_708), long(20_000)];
     let numbers: Vec<MessageNumber> = texts.iter().map(|text| net.send(ANA, bob, text)).collect();
     net.run(30_000);
@@ -73,7 +56,7 @@ fn texts_of_all_lengths_arrive_whole_and_in_order_with_short_ones_between() {
 
 #[test]
 fn a_text_is_as_far_as_its_last_part_and_shown_when_all_are_there() {
-    let (mut net, bob, _) = friends();
+    let (mut net, bob, _) = Net::two_friends();
     let text = net.send(ANA, bob, &long(6_000));
     net.publish_lost = true;
     net.run(300);
@@ -95,7 +78,7 @@ fn a_text_is_as_far_as_its_last_part_and_shown_when_all_are_there() {
 
 #[test]
 fn parts_that_came_stay_over_restarts_of_both() {
-    let (mut net, bob, _) = friends();
+    let (mut net, bob, _) = Net::two_friends();
     net.send(ANA, bob, &long(TEXT_BYTES_MAX));
     run_until_some_came(&mut net, BOB);
     for round in 0..6 {
@@ -104,7 +87,7 @@ fn parts_that_came_stay_over_restarts_of_both() {
         net.stop(node);
         net.run(5);
         net.restart(node, true);
-        link_with_all(&mut net, node);
+        net.link_with_all(node);
         assert!(records(&net, BOB, RecordKind::Part) >= came || !net.received(BOB).is_empty());
         net.run(4);
     }
@@ -120,13 +103,13 @@ fn a_crash_anywhere_loses_no_part() {
     for victim in [ANA, BOB] {
         for nth in (1..=16).step_by(3) {
             for crash in [Crash::BeforeCommit, Crash::AfterCommit, Crash::AmongOutputs] {
-                let (mut net, bob, _) = friends();
+                let (mut net, bob, _) = Net::two_friends();
                 let number = net.send(ANA, bob, &long(7_000));
                 net.crash_at(victim, nth, crash);
                 net.run(2_000);
                 if net.is_down(victim) {
                     net.restart(victim, true);
-                    link_with_all(&mut net, victim);
+                    net.link_with_all(victim);
                 }
                 net.disarm(victim);
                 assert!(delivered_within(&mut net, ANA, number, 30), "victim {victim}, turn {nth}, {crash:?}");
@@ -139,7 +122,7 @@ fn a_crash_anywhere_loses_no_part() {
 
 #[test]
 fn long_texts_are_edited_and_deleted_like_others() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let number = net.send(ANA, bob, &long(5_000));
     let target = |net: &Net, node: usize, number: MessageNumber| {
         let record = net.history(node).into_iter().find(|record| record.message.number == number);
@@ -176,7 +159,7 @@ fn long_texts_are_edited_and_deleted_like_others() {
 
 #[test]
 fn a_backup_goes_on_with_what_is_half_sent_and_half_received() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let from_ana = net.send(ANA, bob, &long(60_000));
     run_until_some_came(&mut net, BOB);
     let from_bob = net.send(BOB, ana, &long(61_000));
@@ -187,7 +170,7 @@ fn a_backup_goes_on_with_what_is_half_sent_and_half_received() {
     let backup = net.backup(ANA);
     net.stop(ANA);
     let restored = net.add_restored(&backup);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(60_000);
     assert!(net.delivered(restored, from_ana) && net.delivered(BOB, from_bob));
     assert_eq!(net.received(BOB), [long(60_000)]);
@@ -197,7 +180,7 @@ fn a_backup_goes_on_with_what_is_half_sent_and_half_received() {
 
 #[test]
 fn a_new_device_gets_the_parts_that_the_lost_one_had_confirmed() {
-    let (mut net, bob, ana) = friends();
+    let (mut net, bob, ana) = Net::two_friends();
     let backup = net.backup(ANA);
     let number = net.send(BOB, ana, &long(30_000));
     // Ana's device confirms the first of them, and is lost before the others come.
@@ -210,7 +193,7 @@ fn a_new_device_gets_the_parts_that_the_lost_one_had_confirmed() {
     net.stop(ANA);
     net.run(2_000);
     let restored = net.add_restored(&backup);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(60_000);
     assert!(net.delivered(BOB, number));
     assert_eq!(net.received(restored), [long(30_000)]);

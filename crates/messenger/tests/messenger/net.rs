@@ -632,6 +632,26 @@ impl Net {
         self.run(3_000);
         (self.contact(inviter), theirs)
     }
+
+    /// Nodes 0 and 1 that know each other, and two that carry their mail; the first one's contact with the second, and
+    /// the other way round.
+    pub(crate) fn two_friends() -> (Self, ContactNumber, ContactNumber) {
+        let mut net = Self::new(4);
+        net.link_all();
+        net.run(1_000);
+        let (second, first) = net.friends(0, 1);
+        net.run(3_000);
+        (net, second, first)
+    }
+
+    /// Links a node with all that run.
+    pub(crate) fn link_with_all(&mut self, node: usize) {
+        for other in 0..self.nodes.len() {
+            if other != node && !self.is_down(other) {
+                self.link(node, other);
+            }
+        }
+    }
 }
 
 /// Bytes that are given, then random ones.

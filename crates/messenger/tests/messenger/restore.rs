@@ -25,14 +25,6 @@ fn friends() -> (Net, ContactNumber, ContactNumber) {
     (net, bob, ana)
 }
 
-fn link_with_all(net: &mut Net, node: usize) {
-    for other in 0..net.nodes.len() {
-        if other != node && !net.is_down(other) {
-            net.link(node, other);
-        }
-    }
-}
-
 fn mark(net: &mut Net, node: usize, contact: ContactNumber) -> ContactView {
     match net.command(node, Command::SetVerified { contact, verified: true }) {
         Reply::Contact(view) => view,
@@ -54,7 +46,7 @@ fn a_restored_device_knows_who_was_verified_and_keeps_their_mark_on_the_other_si
     let backup = net.backup(ANA);
     net.stop(ANA);
     let restored = net.add_restored(&backup);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(20_000);
     assert_eq!(contact_view(&mut net, restored, bob).verified_unix_ms, verified);
     let seen_by_bob = contact_view(&mut net, BOB, ana);
@@ -87,9 +79,9 @@ fn a_conversation_goes_on_without_a_lost_or_doubled_text() {
     net.stop(ANA);
     let restored = net.add_restored(&backup);
     assert_eq!(texts(&net, restored, bob, true), numbered('a', 6), "the history is there at once");
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(3_000);
-    link_with_all(&mut net, BOB);
+    net.link_with_all(BOB);
     net.run(20_000);
     assert!(from_ana.iter().all(|&message| net.delivered(restored, message)));
     assert!(from_bob.iter().all(|&message| net.delivered(BOB, message)));
@@ -121,7 +113,7 @@ fn what_was_sent_to_the_lost_device_arrives_at_the_new_one() {
     net.run(10_000);
     assert!(!sent.iter().any(|&message| net.delivered(BOB, message)));
     let restored = net.add_restored(&backup);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(20_000);
     assert!(sent.iter().all(|&message| net.delivered(BOB, message)));
     assert_eq!(texts(&net, restored, bob, false), numbered('b', 8));
@@ -141,7 +133,7 @@ fn an_answer_to_an_old_message_finds_it_and_new_ones_are_never_taken_for_old_one
     net.run(5_000);
     net.stop(ANA);
     let restored = net.add_restored(&backup);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(5_000);
     let found = net.received(BOB).len();
     let new: Vec<MessageNumber> = (0..5).map(|n| net.send(restored, bob, &format!("new {n}"))).collect();
@@ -177,7 +169,7 @@ fn the_lost_device_is_revoked_and_is_told() {
     let backup = net.backup(ANA);
     net.stop(ANA);
     let restored = net.add_restored(&backup);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(300_000);
     let message = net.send(restored, bob, "it is me");
     net.run(120_000);
@@ -185,7 +177,7 @@ fn the_lost_device_is_revoked_and_is_told() {
     net.sleep_hours(3);
     // Somebody starts the lost computer again.
     net.restart(ANA, true);
-    link_with_all(&mut net, ANA);
+    net.link_with_all(ANA);
     let forged = net.send(ANA, bob, "do not believe me");
     net.run(300_000);
     assert!(!net.delivered(ANA, forged));
@@ -210,13 +202,13 @@ fn a_backup_that_is_restored_twice_is_no_copied_key() {
     let backup = net.backup(ANA);
     net.stop(ANA);
     let first = net.add_restored(&backup);
-    link_with_all(&mut net, first);
+    net.link_with_all(first);
     net.run(10_000);
     net.send(first, bob, "first");
     net.run(5_000);
     net.stop(first);
     let second = net.add_restored(&backup);
-    link_with_all(&mut net, second);
+    net.link_with_all(second);
     net.run(10_000);
     let message = net.send(second, bob, "second");
     net.run(5_000);
@@ -237,12 +229,12 @@ fn both_sides_may_lose_their_computers() {
     net.stop(ANA);
     net.stop(BOB);
     let new_ana = net.add_restored(&of_ana);
-    link_with_all(&mut net, new_ana);
+    net.link_with_all(new_ana);
     net.run(5_000);
     let message = net.send(new_ana, bob, "a3");
     net.run(5_000);
     let new_bob = net.add_restored(&of_bob);
-    link_with_all(&mut net, new_bob);
+    net.link_with_all(new_bob);
     net.run(20_000);
     let answer = net.send(new_bob, ana, "b3");
     net.run(5_000);
@@ -262,7 +254,7 @@ fn who_became_a_contact_after_the_backup_asks_the_new_device() {
     net.stop(ANA);
     let message = net.send(BOB, ana, "do you know me?");
     let restored = net.add_restored(&backup);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     net.run(20_000);
     let Reply::Requests(views) = net.command(restored, Command::Requests) else { panic!() };
     assert_eq!(views.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["node1"]);
@@ -300,7 +292,7 @@ fn people_invites_and_requests_come_back_and_keys_do_not() {
         assert!(!kinds.contains(&kind), "{kind:?}");
     }
     assert_eq!(kinds.iter().filter(|&&kind| kind == RecordKind::PastList).count(), 1);
-    link_with_all(&mut net, restored);
+    net.link_with_all(restored);
     let Reply::Contacts(views) = net.command(restored, Command::Contacts) else { panic!() };
     let mut known: Vec<_> = views.iter().map(|view| (view.number, view.name.clone(), view.state)).collect();
     known.sort_by_key(|(number, ..)| *number);
