@@ -143,15 +143,7 @@ mod tests {
     use crate::view::{DeliveryStage, DeliveryState};
 
     fn message(body: MessageBody) -> MessageView {
-        let state = DeliveryState {
-            stage: DeliveryStage::Delivered,
-            since_unix_ms: 0,
-            held_by: 0,
-            neighbours: 0,
-            until_unix_ms: None,
-            reason: None,
-            attempts: 0,
-        };
+        let state = DeliveryState::new(DeliveryStage::Delivered, 0);
         MessageView {
             number: MessageNumber(1),
             contact: ContactNumber(1),

@@ -183,13 +183,9 @@ impl<P: EnvelopePool> Messenger<P> {
         peer.last_activity_unix_ms = unix_ms;
         self.mark(Dirty::Contact(contact));
         let state = DeliveryState {
-            stage: DeliveryStage::Queued,
-            since_unix_ms: unix_ms,
-            held_by: 0,
             neighbours: u32::try_from(self.carrier.links.len()).unwrap_or(u32::MAX),
-            until_unix_ms: None,
             reason: Some(self.reason_to_wait(contact)),
-            attempts: 0,
+            ..DeliveryState::new(DeliveryStage::Queued, unix_ms)
         };
         let view = MessageView {
             number,

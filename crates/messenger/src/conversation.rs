@@ -30,15 +30,7 @@ mod tests {
     use crate::view::{DeliveryStage, DeliveryState, MessageBody};
 
     fn message(number: u64, own: bool, sequence: u64) -> MessageView {
-        let state = DeliveryState {
-            stage: DeliveryStage::Delivered,
-            since_unix_ms: 0,
-            held_by: 0,
-            neighbours: 0,
-            until_unix_ms: None,
-            reason: None,
-            attempts: 0,
-        };
+        let state = DeliveryState::new(DeliveryStage::Delivered, 0);
         MessageView {
             number: MessageNumber(number),
             contact: ContactNumber(1),

@@ -41,13 +41,8 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn queue_item(&mut self, mut item: Item) {
         item.parts = parts_for(self.content_of(&item).len());
         let state = DeliveryState {
-            stage: DeliveryStage::Queued,
-            since_unix_ms: self.now.unix_ms,
-            held_by: 0,
-            neighbours: 0,
-            until_unix_ms: None,
             reason: Some(self.reason_to_wait(item.contact)),
-            attempts: 0,
+            ..DeliveryState::new(DeliveryStage::Queued, self.now.unix_ms)
         };
         for part in parts_of(&item, state) {
             let number = self.count_message();

@@ -135,15 +135,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if let Some(contact) = self.contacts.get_mut(contact) {
             contact.last_activity_unix_ms = unix_ms;
         }
-        let state = DeliveryState {
-            stage: DeliveryStage::Delivered,
-            since_unix_ms: unix_ms,
-            held_by: 0,
-            neighbours: 0,
-            until_unix_ms: None,
-            reason: None,
-            attempts: 0,
-        };
+        let state = DeliveryState::new(DeliveryStage::Delivered, unix_ms);
         MessageView {
             number: self.count_message(),
             contact,

@@ -56,6 +56,13 @@ pub struct DeliveryState {
     pub attempts: u32,
 }
 
+impl DeliveryState {
+    /// One of which nothing more is known yet.
+    pub const fn new(stage: DeliveryStage, since_unix_ms: u64) -> Self {
+        Self { stage, since_unix_ms, held_by: 0, neighbours: 0, until_unix_ms: None, reason: None, attempts: 0 }
+    }
+}
+
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MessageBody {
