@@ -14,7 +14,9 @@ use starling_wire::push_cell::PushCell;
 use crate::backup::Export;
 use crate::job::{Job, JobResult};
 use crate::record::{HistoryRecord, VaultWrite};
-use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
+use crate::view::{
+    AddressView, ContactView, Event, InviteView, MessageBody, MessageView, RequestView, StatusView, TraceLine, Voice,
+};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,12 +210,14 @@ pub enum Command {
         /// Local name; the one they gave if absent.
         name: Option<String>,
     },
-    /// Sends a text.
+    /// Sends a text, or a file.
     Send {
         /// To whom.
         contact: ContactNumber,
-        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes.
+        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes; beside a file at most 1,024, or none.
         text: String,
+        /// What goes with it, or it with.
+        file: Option<Box<OutgoingFile>>,
         /// Number of the message this answers.
         reply_to: Option<MessageNumber>,
         /// The caller's own id: a second send under it returns the first message.
@@ -248,6 +252,24 @@ pub enum Command {
     Export,
 }
 
+/// A file that is to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutgoingFile {
+    /// What it is called; cleaned of paths and what steers a terminal.
+    pub name: String,
+    /// Of a voice note: the bytes must be Opus in Ogg.
+    pub voice: Option<Voice>,
+    /// At most [`crate::FILE_BYTES_MAX`], and not none.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for OutgoingFile {
+    /// Its size alone: what people send does not belong in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutgoingFile({} bytes)", self.bytes.len())
+    }
+}
+
 /// A message that is to be changed, as the history has it: the core has none in memory, so whoever asks reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -259,6 +281,8 @@ pub struct Target {
     pub message_id: [u8; 16],
     /// Whether it is ours.
     pub own: bool,
+    /// Whether it is a text: nothing else has wordings.
+    pub is_text: bool,
     /// When it was written, ms since 1970.
     pub created_unix_ms: u64,
     /// Which wording it has.
@@ -277,6 +301,7 @@ impl From<&HistoryRecord> for Target {
             number: message.number,
             message_id: *message_id,
             own: message.own,
+            is_text: matches!(message.body, MessageBody::Text(_)),
             created_unix_ms: message.created_unix_ms,
             revision: message.revision,
             deleted: message.deleted,
@@ -347,12 +372,21 @@ pub enum CommandError {
     /// The text is empty.
     #[error("the text is empty")]
     EmptyText,
+    /// There is nothing in the file.
+    #[error("the file is empty")]
+    EmptyFile,
+    /// A voice note that is too long, or no Opus in Ogg.
+    #[error("a voice note is Opus in Ogg, of at most {} s", starling_wire::limits::VOICE_MS_MAX / 1_000)]
+    BadVoice,
     /// A reaction that is too long, or has spaces or control characters in it.
     #[error("a reaction is at most {} bytes without spaces and control characters", crate::content::EMOJI_BYTES_MAX)]
     BadEmoji,
     /// Only who wrote a message edits it, or deletes it for both.
     #[error("somebody else wrote the message")]
     NotYours,
+    /// Only a text has wordings.
+    #[error("the message is not a text")]
+    NoText,
     /// The message was deleted for both.
     #[error("the message was deleted")]
     Deleted,

@@ -206,7 +206,16 @@ mod tests {
     use starling_api::Time;
 
     fn at(name: StateName, held_by: u32) -> MessageState {
-        MessageState { name, since: Time(0), held_by, neighbours: 9, until: None, reason: None, attempts: 1 }
+        MessageState {
+            name,
+            since: Time(0),
+            held_by,
+            neighbours: 9,
+            until: None,
+            reason: None,
+            attempts: 1,
+            parts: None,
+        }
     }
 
     #[test]

@@ -144,6 +144,7 @@ fn no_such(kind: char) -> ApiError {
         'i' => (Code::NoSuchInvite, "invite"),
         'r' => (Code::NoSuchRequest, "request"),
         's' => (Code::NoSuchSession, "session"),
+        'b' => (Code::NoSuchFile, "file"),
         'c' => (Code::NoSuchContact, "conversation"),
         _ => (Code::NoSuchContact, "contact"),
     };

@@ -344,6 +344,7 @@ fn a_full_disk_refuses_sends_and_loses_nothing() {
     let send = |text: &str| Command::Send {
         contact: bob,
         text: text.into(),
+        file: None,
         reply_to: None,
         client_id: None,
         expires_s: None,
