@@ -7,7 +7,7 @@ use starling_api::message::{Message, MessageState, QueuedReason, StateName};
 use starling_api::{Client, ClientError, EventType};
 
 use super::failure::{Exit, Failure};
-use super::{clean, hints, spans, times};
+use super::{clean, files, hints, spans, times};
 
 /// How far a message is to come before the command returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,8 @@ pub(crate) fn state(state: &MessageState, contact: &str) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     stages: Vec<(StateName, String)>,
+    /// How its parts stand, if it goes in several.
+    parts: Option<String>,
 }
 
 impl Line {
@@ -104,6 +106,7 @@ impl Line {
             StateName::Expired => "expired".to_owned(),
             name => format!("{} {}", name.as_str(), spans::precise(elapsed)),
         };
+        self.parts = files::parts(state);
         match self.stages.last_mut() {
             Some((name, last)) if *name == state.name => {
                 // The time of reaching a stage stays; a count goes on.
@@ -117,7 +120,8 @@ impl Line {
 
     /// All of it.
     pub(crate) fn text(&self) -> String {
-        self.stages.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(" · ")
+        let parts = self.parts.as_deref().map(|parts| format!(" ({parts})")).unwrap_or_default();
+        format!("{}{parts}", self.stages.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(" · "))
     }
 }
 

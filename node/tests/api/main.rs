@@ -3,6 +3,7 @@
 
 mod bad_requests;
 mod events;
+mod files;
 mod guard;
 #[path = "../cli/harness.rs"]
 #[allow(dead_code, reason = "the command line's tests use the rest")]

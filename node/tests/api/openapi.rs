@@ -48,6 +48,7 @@ fn example(path: &str) -> String {
         ("conversations", "c_1"),
         ("messages", "m_1"),
         ("sessions", "s_1"),
+        ("blobs", "b_1"),
     ]);
     let mut parts: Vec<&str> = path.split('/').collect();
     for place in 1..parts.len() {
