@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::BlobId;
+use crate::strict;
 
 /// Bytes of the largest file that goes through the network.
 pub const FILE_BYTES_MAX: usize = 64_000;
@@ -44,7 +45,7 @@ pub struct Attach {
     #[serde(default)]
     pub name: String,
     /// It was recorded to be heard: Opus in Ogg.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::object")]
     pub voice: Option<Voice>,
 }
 

@@ -23,6 +23,7 @@ pub mod people;
 pub mod search;
 pub mod secret;
 pub mod session;
+mod strict;
 pub mod time;
 pub mod version;
 

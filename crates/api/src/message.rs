@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::file::{Attach, Attachment};
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::people::Contact;
+use crate::strict;
 use crate::time::Time;
 
 /// Where a message is. The order is total and events never go back, but for a late receipt, which turns
@@ -329,7 +330,7 @@ pub struct SendMessage {
     #[serde(default)]
     pub expires_s: Option<u32>,
     /// Files: one at the most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::objects")]
     pub attachments: Vec<Attach>,
 }
 

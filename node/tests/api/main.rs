@@ -1,6 +1,7 @@
 //! The local API of the real node: who may ask, what bad requests get, sends that are safe to repeat, and
 //! events that survive kill -9. SPEC: product 4 and 10.
 
+mod abuse;
 mod bad_requests;
 mod events;
 mod files;

@@ -40,7 +40,7 @@ fn the_description_is_of_this_very_node() {
 }
 
 /// A path in which every id could be one.
-fn example(path: &str) -> String {
+pub(crate) fn example(path: &str) -> String {
     let kinds = BTreeMap::from([
         ("invites", "i_1"),
         ("contacts", "p_1"),
