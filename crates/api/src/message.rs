@@ -61,6 +61,8 @@ pub enum QueuedReason {
     DevicesForked,
     /// Too many messages wait for the contact's answer.
     Unanswered,
+    /// Neighbours are asked to take it; those asked so far did not.
+    Pushing,
     /// A reason that is unknown here.
     #[serde(other)]
     Other,

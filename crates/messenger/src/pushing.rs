@@ -141,7 +141,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.waiting_for_link.insert(id);
         let PostId::Item(number) = id else { return };
         let Some(state) = self.outbox.get_mut(number).and_then(Item::state_mut) else { return };
-        if state.reason == Some(QueuedReason::Stamping) {
+        if matches!(state.reason, Some(QueuedReason::Stamping | QueuedReason::Pushing)) {
             state.reason = Some(QueuedReason::NoPeers);
             self.show_state(number);
         }
@@ -185,8 +185,11 @@ impl<P: EnvelopePool> Messenger<P> {
     fn trace_answer(&mut self, id: PostId, taken: bool) {
         let PostId::Item(number) = id else { return };
         let unix_ms = self.now.unix_ms;
-        if let Some(item) = self.outbox.get_mut(number) {
-            item.trace(unix_ms, if taken { TraceStep::Taken } else { TraceStep::NotTaken });
+        let Some(item) = self.outbox.get_mut(number) else { return };
+        item.trace(unix_ms, if taken { TraceStep::Taken } else { TraceStep::NotTaken });
+        let is_queued = item.state_mut().is_some_and(|state| state.stage == DeliveryStage::Queued);
+        if !taken && is_queued {
+            self.show_state(number);
         }
     }
 

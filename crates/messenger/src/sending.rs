@@ -442,6 +442,10 @@ impl<P: EnvelopePool> Messenger<P> {
             && let Some(item) = self.outbox.get_mut(number)
         {
             item.trace(unix_ms, TraceStep::Stamped { took_ms: u32::try_from(took_ms).unwrap_or(u32::MAX) });
+            // Shown when a neighbour refuses: mostly one takes it at once.
+            if let Some(state) = item.state_mut() {
+                state.reason = state.reason.map(|_| QueuedReason::Pushing);
+            }
         }
         if let PostId::Item(number) = id
             && self.outbox.head_of(number).is_some()

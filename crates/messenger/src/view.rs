@@ -21,6 +21,8 @@ pub enum QueuedReason {
     Unanswered,
     /// Two device lists carry the contact's signature, and the person has not decided between them.
     DevicesForked,
+    /// Neighbours are asked to take it.
+    Pushing,
 }
 
 /// Where a message is. The order is total, and states never go back.

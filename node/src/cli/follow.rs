@@ -69,6 +69,7 @@ pub(crate) fn reason(reason: QueuedReason, contact: &str) -> String {
         QueuedReason::NoPeers => "no peers yet".to_owned(),
         QueuedReason::WaitingForKeys => format!("waiting for {}'s keys", clean::line(contact)),
         QueuedReason::Stamping => "its stamp is being made".to_owned(),
+        QueuedReason::Pushing => "neighbours are asked to take it".to_owned(),
         QueuedReason::Clock => "this computer's clock is wrong".to_owned(),
         QueuedReason::DevicesForked => "two device lists carry the contact's signature".to_owned(),
         QueuedReason::Unanswered => format!("too many messages wait for {}'s answer", clean::line(contact)),

@@ -125,6 +125,7 @@ pub(crate) fn reason(reason: view::QueuedReason) -> QueuedReason {
         view::QueuedReason::Clock => QueuedReason::Clock,
         view::QueuedReason::Unanswered => QueuedReason::Unanswered,
         view::QueuedReason::DevicesForked => QueuedReason::DevicesForked,
+        view::QueuedReason::Pushing => QueuedReason::Pushing,
     }
 }
 
