@@ -67,6 +67,24 @@ pub enum FileKind {
     Other,
 }
 
+/// A file that is to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutgoingFile {
+    /// What it is called; cleaned of paths and what steers a terminal.
+    pub name: String,
+    /// Of a voice note: the bytes must be Opus in Ogg.
+    pub voice: Option<Voice>,
+    /// At most [`FILE_BYTES_MAX`], and not none.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for OutgoingFile {
+    /// Its size alone: what people send does not belong in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OutgoingFile({} bytes)", self.bytes.len())
+    }
+}
+
 /// A file as people see it, without its bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileView {

@@ -17,8 +17,8 @@ use crate::view::{DeliveryStage, DeliveryState, MessageBody, MessageView, Queued
 
 /// Texts, and changes of messages, on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
-/// Bytes of files on their way at a time.
-pub(crate) const OUTBOX_FILE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of contents in parts on their way at a time, beyond which no more is taken.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 16 << 20;
 /// Envelopes that nobody confirms on their way at a time.
 pub(crate) const OUTBOX_UNCONFIRMED_MAX: usize = 512;
 /// Lines of a message's life that are kept; the first quarter and the newest stay.
@@ -215,8 +215,17 @@ impl Item {
         }
     }
 
-    fn file_bytes(&self) -> usize {
-        self.file().map_or(0, |bytes| bytes.len())
+    /// Bytes of its content, if that goes in parts; a large one in one envelope counts as well.
+    fn bytes_in_parts(&self) -> usize {
+        match &self.load {
+            Load::Text(text) => match (&text.file, &text.view.body) {
+                (Some(file), _) => file.len(),
+                (None, MessageBody::Text(text)) if self.parts > 1 => text.len(),
+                (None, _) => 0,
+            },
+            Load::Change { bytes, .. } if self.parts > 1 => bytes.len(),
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum | Load::Part(_) | Load::Change { .. } => 0,
+        }
     }
 
     /// The text's view, if it is one.
@@ -348,14 +357,12 @@ pub(crate) struct Outbox {
     /// Parts, by the id under which each is confirmed.
     parts: BTreeMap<[u8; 16], u64>,
     texts: usize,
-    file_bytes: usize,
     unconfirmed: usize,
 }
 
 impl Outbox {
     /// Adds an item.
     pub(crate) fn insert(&mut self, item: Item) {
-        self.file_bytes += item.file_bytes();
         match item.load {
             Load::Text(_) | Load::Change { .. } => self.texts += 1,
             Load::Part(ref part) => {
@@ -384,7 +391,6 @@ impl Outbox {
     /// Takes an item out.
     pub(crate) fn remove(&mut self, number: u64) -> Option<Item> {
         let item = self.items.remove(&number)?;
-        self.file_bytes -= item.file_bytes();
         match item.load {
             Load::Text(_) | Load::Change { .. } => self.texts -= 1,
             Load::Part(ref part) => {
@@ -560,7 +566,7 @@ impl Outbox {
 
     /// Whether no more texts are taken, nor parts of them, nor files.
     pub(crate) fn is_full(&self) -> bool {
-        self.texts >= OUTBOX_TEXTS_MAX || self.file_bytes >= OUTBOX_FILE_BYTES_MAX
+        self.texts >= OUTBOX_TEXTS_MAX || self.iter().map(Item::bytes_in_parts).sum::<usize>() >= OUTBOX_BYTES_MAX
     }
 
     /// Whether no more envelopes that nobody confirms are sent for now.

@@ -11,6 +11,7 @@ use starling_e2ee::record::{CONTENT_HEAD_BYTES, RECORD_HEAD_BYTES};
 use starling_e2ee::seal;
 use starling_relay::pool::EnvelopePool;
 
+use crate::invitation::Request;
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, Part};
 use crate::post::PostId;
@@ -169,10 +170,16 @@ impl<P: EnvelopePool> Messenger<P> {
         self.owe_receipt(contact, confirmed, rng);
     }
 
+    /// Whether so much of somebody who is not accepted is kept that nothing more of theirs is to be opened: it stays in
+    /// the pool, sealed, and is found when they are accepted in time.
+    pub(crate) fn is_crowded(&self, request: &Request) -> bool {
+        request.is_full() || self.reassembly.is_crowded(&request.account)
+    }
+
     /// A part from somebody who is not accepted yet is kept, and confirmed when they are.
     pub(crate) fn keep_part(&mut self, key: SeenKey, (part, of): (u8, u8), bytes: Vec<u8>) {
         let unix_ms = self.now.unix_ms;
-        if self.reassembly.add_of_stranger(PartRecord { key, part, of, bytes, unix_ms }) != Added::Refused {
+        if self.reassembly.add(PartRecord { key, part, of, bytes, unix_ms }) != Added::Refused {
             self.mark(Dirty::Part(key, part));
         }
     }

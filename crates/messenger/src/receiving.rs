@@ -313,10 +313,10 @@ impl<P: EnvelopePool> Messenger<P> {
                 Record::Acks(_) => {}
             }
         }
-        let crowded = request.is_full();
         for (key, place, bytes) in parts {
             self.keep_part(key, place, bytes);
         }
+        let crowded = self.invitations.requests.get(&number).is_some_and(|request| self.is_crowded(request));
         self.mark(Dirty::Request(number));
         if crowded {
             // The rest stays in the pool, sealed, and is found when they are accepted in time.

@@ -12,11 +12,11 @@ use starling_wire::invite::InvitePeer;
 use starling_wire::push_cell::PushCell;
 
 use crate::backup::Export;
+pub use crate::change::Target;
+pub use crate::file::OutgoingFile;
 use crate::job::{Job, JobResult};
-use crate::record::{HistoryRecord, VaultWrite};
-use crate::view::{
-    AddressView, ContactView, Event, InviteView, MessageBody, MessageView, RequestView, StatusView, TraceLine, Voice,
-};
+use crate::record::VaultWrite;
+use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,64 +250,6 @@ pub enum Command {
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.
     Export,
-}
-
-/// A file that is to be sent.
-#[derive(Clone, PartialEq, Eq)]
-pub struct OutgoingFile {
-    /// What it is called; cleaned of paths and what steers a terminal.
-    pub name: String,
-    /// Of a voice note: the bytes must be Opus in Ogg.
-    pub voice: Option<Voice>,
-    /// At most [`crate::FILE_BYTES_MAX`], and not none.
-    pub bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for OutgoingFile {
-    /// Its size alone: what people send does not belong in a log.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OutgoingFile({} bytes)", self.bytes.len())
-    }
-}
-
-/// A message that is to be changed, as the history has it: the core has none in memory, so whoever asks reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its conversation.
-    pub contact: ContactNumber,
-    /// Its number.
-    pub number: MessageNumber,
-    /// The id under which both sides know it.
-    pub message_id: [u8; 16],
-    /// Whether it is ours.
-    pub own: bool,
-    /// Whether it is a text: nothing else has wordings.
-    pub is_text: bool,
-    /// When it was written, ms since 1970.
-    pub created_unix_ms: u64,
-    /// Which wording it has.
-    pub revision: u32,
-    /// It was deleted for both.
-    pub deleted: bool,
-    /// Our reaction to it; empty if there is none.
-    pub own_reaction: String,
-}
-
-impl From<&HistoryRecord> for Target {
-    fn from(HistoryRecord { message, message_id }: &HistoryRecord) -> Self {
-        let own_reaction = message.reactions.iter().find(|reaction| reaction.own);
-        Self {
-            contact: message.contact,
-            number: message.number,
-            message_id: *message_id,
-            own: message.own,
-            is_text: matches!(message.body, MessageBody::Text(_)),
-            created_unix_ms: message.created_unix_ms,
-            revision: message.revision,
-            deleted: message.deleted,
-            own_reaction: own_reaction.map(|reaction| reaction.emoji.clone()).unwrap_or_default(),
-        }
-    }
 }
 
 /// Which of two device lists of one version is the contact's.

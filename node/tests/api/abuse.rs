@@ -46,7 +46,7 @@ fn allows(document: &Value, schema: &Value, kind: &str) -> bool {
     match &schema["type"] {
         Value::String(named) => named == kind || (kind == "number" && named == "integer"),
         Value::Array(named) => named.iter().any(|named| named == kind || (kind == "number" && named == "integer")),
-        _ => schema["const"].is_string() && kind == "string" || schema["enum"].is_array() && kind == "string",
+        _ => kind == "string" && (schema["const"].is_string() || schema["enum"].is_array()),
     }
 }
 

@@ -256,3 +256,39 @@ fn a_file_that_disappears_leaves_nothing() {
     }
     net.check();
 }
+
+#[test]
+fn many_that_were_sent_to_somebody_away_all_come_when_they_are_back() {
+    let (mut net, bob, ana) = Net::two_friends();
+    net.stop(BOB);
+    let numbers: Vec<_> =
+        (0..60u8).map(|at| send(&mut net, ANA, bob, "", file(&format!("{at}"), vec![at; 17_000]))).collect();
+    net.run(60_000);
+    net.restart(BOB, true);
+    net.link_with_all(BOB);
+    net.run(120_000);
+    assert_eq!(files(&net, BOB, ana).len(), 60);
+    assert!(numbers.iter().all(|&number| net.delivered(ANA, number)));
+    net.check();
+}
+
+#[test]
+fn all_that_a_stranger_sent_comes_when_they_are_accepted() {
+    let mut net = Net::new(4);
+    net.link_all();
+    net.run(1_000);
+    let address = net.address(ANA);
+    let ana = net.add(BOB, address).unwrap();
+    let numbers: Vec<_> =
+        (0..12u8).map(|at| send(&mut net, BOB, ana, "", file(&format!("{at}"), vec![at; 30_000]))).collect();
+    net.run(30_000);
+    let kept = net.nodes[ANA].vault.iter().filter(|(key, _)| key.kind == RecordKind::Part);
+    assert!(kept.map(|(_, value)| value.len()).sum::<usize>() < 200_000, "of a stranger little is kept");
+    let Reply::Requests(requests) = net.command(ANA, Command::Requests) else { panic!() };
+    net.command(ANA, Command::AnswerRequest { request: requests[0].number, accept: true, name: None });
+    net.run(60_000);
+    assert!(numbers.iter().all(|&number| net.delivered(BOB, number)));
+    let bob = net.contact(ANA);
+    assert_eq!(files(&net, ANA, bob).len(), 12);
+    net.check();
+}
