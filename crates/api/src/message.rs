@@ -12,7 +12,7 @@ use crate::people::Contact;
 use crate::time::Time;
 
 /// Where a message is. The order is total and events never go back, but for a late receipt, which turns
-/// `expired` into `delivered`.
+/// `expired` into `delivered` or `read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateName {
@@ -24,7 +24,7 @@ pub enum StateName {
     Held,
     /// The recipient's device confirmed it.
     Delivered,
-    /// The recipient saw it.
+    /// The recipient read it, at the time that their device tells. Only where both sides have `read_receipts` on.
     Read,
     /// No node keeps it any more, and nobody confirmed it.
     Expired,
@@ -385,6 +385,8 @@ pub enum TraceStep {
     SealedAgain,
     /// The recipient's device confirmed it.
     Delivered,
+    /// The recipient read it, at the time that their device tells.
+    Read,
     /// No node keeps it any more.
     Expired,
     /// The next try is due at `next_try`.

@@ -26,6 +26,7 @@ use crate::message_id::MessageIds;
 use crate::messenger::{Messenger, Setup};
 use crate::outbox::Item;
 use crate::post::{Post, PostId};
+use crate::reading::{ReadsRecord, SettingsRecord};
 use crate::reassembly::PartRecord;
 use crate::receipt::ContactReceipts;
 use crate::record::{
@@ -59,6 +60,8 @@ pub(crate) enum Dirty {
     Expiry(MessageNumber),
     Early(SeenKey),
     Part(SeenKey, u8),
+    Reads(ContactNumber),
+    Settings,
 }
 
 /// Own name, where mail is read, and the counters.
@@ -271,6 +274,10 @@ impl<P: EnvelopePool> Messenger<P> {
             Dirty::Expiry(number) => put_or_delete(number_key(RecordKind::Expiry, number.0), self.expiries.get(number)),
             Dirty::Early(key) => put_or_delete(early_key(key), self.early.get(&key)),
             Dirty::Part(key, part) => put_or_delete(part_key(key, part), self.reassembly.get(&key, part)),
+            Dirty::Reads(contact) => {
+                put_or_delete(number_key(RecordKind::Reads, contact.0), self.reads.get(contact))
+            }
+            Dirty::Settings => put(VaultKey::single(RecordKind::Settings), &self.reads.settings()),
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
     }
@@ -402,6 +409,8 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.seen.sort();
         loaded.acks.into_iter().for_each(|record| self.receipts.restore(record.contact, record.receipts));
+        loaded.reads.into_iter().for_each(|record| self.reads.restore(record));
+        self.reads.restore_settings(loaded.settings);
         loaded.expiries.into_iter().for_each(|record| self.expiries.insert(record));
         loaded.parts.into_iter().for_each(|record| self.reassembly.restore(record));
         loaded.early.into_iter().for_each(|record| self.early.restore(record));
@@ -453,6 +462,8 @@ struct Loaded {
     expiries: Vec<ExpiryRecord>,
     early: Vec<EarlyRecord>,
     parts: Vec<PartRecord>,
+    reads: Vec<ReadsRecord>,
+    settings: SettingsRecord,
 }
 
 impl Loaded {
@@ -483,6 +494,8 @@ impl Loaded {
             RecordKind::Expiry => self.expiries.push(decode_record(value)?),
             RecordKind::Part => self.parts.push(decode_record(value)?),
             RecordKind::Early => self.early.push(decode_record(value)?),
+            RecordKind::Reads => self.reads.push(decode_record(value)?),
+            RecordKind::Settings => self.settings = decode_record(value)?,
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event

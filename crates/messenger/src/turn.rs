@@ -13,7 +13,8 @@ use starling_wire::push_cell::PushCell;
 
 use crate::backup::Export;
 use crate::job::{Job, JobResult};
-use crate::record::{HistoryRecord, VaultWrite};
+use crate::record::VaultWrite;
+pub use crate::target::Target;
 use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
@@ -242,47 +243,21 @@ pub enum Command {
         /// An own one, for both. Else the message is gone here, and nothing is sent.
         for_both: bool,
     },
+    /// The person has read what a contact wrote. They are told, if [`Command::SetReadReceipts`] says so.
+    MarkRead {
+        /// Whose conversation.
+        contact: ContactNumber,
+        /// The newest message that was read before, if any was.
+        after: Option<MessageNumber>,
+        /// The newest message that is read now.
+        up_to: MessageNumber,
+    },
+    /// Sets whether contacts are told what is read here, and what they say of that is heard: both or neither.
+    SetReadReceipts(bool),
     /// The present state of a message that is not yet final, and what happened to it.
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.
     Export,
-}
-
-/// A message that is to be changed, as the history has it: the core has none in memory, so whoever asks reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its conversation.
-    pub contact: ContactNumber,
-    /// Its number.
-    pub number: MessageNumber,
-    /// The id under which both sides know it.
-    pub message_id: [u8; 16],
-    /// Whether it is ours.
-    pub own: bool,
-    /// When it was written, ms since 1970.
-    pub created_unix_ms: u64,
-    /// Which wording it has.
-    pub revision: u32,
-    /// It was deleted for both.
-    pub deleted: bool,
-    /// Our reaction to it; empty if there is none.
-    pub own_reaction: String,
-}
-
-impl From<&HistoryRecord> for Target {
-    fn from(HistoryRecord { message, message_id }: &HistoryRecord) -> Self {
-        let own_reaction = message.reactions.iter().find(|reaction| reaction.own);
-        Self {
-            contact: message.contact,
-            number: message.number,
-            message_id: *message_id,
-            own: message.own,
-            created_unix_ms: message.created_unix_ms,
-            revision: message.revision,
-            deleted: message.deleted,
-            own_reaction: own_reaction.map(|reaction| reaction.emoji.clone()).unwrap_or_default(),
-        }
-    }
 }
 
 /// Which of two device lists of one version is the contact's.

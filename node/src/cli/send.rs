@@ -14,7 +14,8 @@ use super::{hints, names, spans};
 
 /// Bytes of the longest text of the protocol; what fits today, the node says.
 const TEXT_BYTES_MAX: usize = 64_000;
-/// How long to wait for `delivered`: receipts come in batches, so that they tell nobody when something was read.
+/// How long to wait for `delivered` and `read`: receipts come in batches, so that they tell nobody else when something
+/// was read.
 const DELIVERED_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long to wait for anything else.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     name: String,
     /// The text; without it, or for '-', from stdin.
     text: Option<String>,
-    /// Return when the message is: queued, sent, held, held=N (kept by N nodes), delivered.
+    /// Return when the message is: queued, sent, held, held=N (kept by N nodes), delivered, read.
     #[arg(long, value_name = "STATE", default_value = "queued", value_parser = Goal::parse)]
     wait: Goal,
     /// Id of the message that this answers.
@@ -43,6 +44,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let client = context.client()?;
     let contact = names::contact(&arguments.name, client.contacts()?.contacts)?;
     let text = text(arguments.text.as_deref(), "What should be sent? Write the text behind the name")?;
+    if arguments.wait == Goal::Read && !client.settings()?.read_receipts {
+        let words = "Read receipts are off here, so that nobody's are shown. Nothing was sent.";
+        return Err(Failure::new(Exit::Refused, "receipts_off", words).hint(hints::RECEIPTS_ON));
+    }
     // Before the send, so that no state is missed.
     let since = client.seq()?;
     let started = Instant::now();
@@ -58,7 +63,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     if arguments.wait == Goal::Queued {
         return queued(context, &message, &contact.name);
     }
-    let default = if arguments.wait == Goal::Delivered { DELIVERED_TIMEOUT } else { TIMEOUT };
+    let is_receipt = matches!(arguments.wait, Goal::Delivered | Goal::Read);
+    let default = if is_receipt { DELIVERED_TIMEOUT } else { TIMEOUT };
     let timeout = context.timeout_or(default);
     let mut line = Line::default();
     let live = terminal.rewrites && !terminal.json && !terminal.quiet;

@@ -341,8 +341,8 @@ fn records_that_are_no_whole_backup_are_refused() {
     longer.push(backup[1].clone());
     assert_eq!(import(&longer), Err(ImportError::Damaged));
     let mut newer = backup.clone();
-    newer[0].bytes[0] = 5;
-    assert_eq!(import(&newer), Err(ImportError::Newer { found: 5, supported: 4 }));
+    newer[0].bytes[0] = 6;
+    assert_eq!(import(&newer), Err(ImportError::Newer { found: 6, supported: 5 }));
     let mut unknown = backup.clone();
     unknown[5].kind = 99;
     assert_eq!(import(&unknown), Err(ImportError::Damaged));

@@ -5,7 +5,7 @@ use std::fs;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use starling_messenger::change::Wording;
+use starling_messenger::change::{Change, Wording};
 use starling_messenger::record::{
     HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, encode_record, history_key, message_index_key,
     trace_key,
@@ -537,4 +537,42 @@ fn a_changed_message_is_read_back_and_its_former_wording_is_forgotten() {
     assert!(record.message.deleted && record.message.body == MessageBody::Text(String::new()));
     vault.commit(&[VaultWrite::Delete { key: key(2) }, edit(2, 1, "gone")], Vec::new()).unwrap();
     assert_eq!(text(&vault, 2), None);
+}
+
+#[test]
+fn an_own_message_that_was_read_stays_so_and_no_other_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = open(&directory);
+    let key = |number| history_key(ContactNumber(7), MessageNumber(number));
+    let put_own = |number: u64, own: bool| {
+        let mut record = message(number, "hi");
+        (record.message.own, record.message.created_unix_ms) = (own, 100_000);
+        record.message.state.since_unix_ms = 130_000;
+        let index = MessageIndexRecord { number: MessageNumber(number), contact: ContactNumber(7) };
+        let index = put(message_index_key(MessageNumber(number)), &encode_record(&index));
+        [put(key(number), &encode_record(&record)), index]
+    };
+    let read = |number, read_unix_ms| VaultWrite::Read { key: key(number), read_unix_ms };
+    vault.commit(&[put_own(1, true), put_own(2, false)].concat(), Vec::new()).unwrap();
+    // One that is there, a received one, one that is not there; one that comes in the same commit, twice.
+    let mut writes = vec![read(1, 120_000), read(2, 120_000), read(9, 120_000)];
+    writes.extend(put_own(3, true));
+    writes.extend([read(3, 0), read(3, 180_000)]);
+    writes.extend(put_own(4, true));
+    writes.push(read(4, 180_000));
+    vault.commit(&writes, Vec::new()).unwrap();
+    let state = |vault: &Vault, number| {
+        let record = vault.reader().message(MessageNumber(number)).unwrap();
+        record.map(|record| (record.message.state.stage, record.message.state.since_unix_ms))
+    };
+    let check = |vault: &Vault| {
+        assert_eq!(state(vault, 1), Some((DeliveryStage::Read, 130_000)), "after it was delivered in that minute");
+        assert_eq!(state(vault, 2), Some((message(2, "hi").message.state.stage, 130_000)));
+        assert_eq!(state(vault, 3), Some((DeliveryStage::Read, 100_000)), "not before it was written");
+        assert_eq!(state(vault, 4), Some((DeliveryStage::Read, 180_000)));
+        assert!(vault.reader().message_of(ContactNumber(7), MessageNumber(9)).unwrap().is_none());
+    };
+    check(&vault);
+    drop(vault);
+    check(&open(&directory).0);
 }
