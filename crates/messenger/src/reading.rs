@@ -372,7 +372,9 @@ mod tests {
         for write in &turn.writes {
             match write {
                 VaultWrite::Put { key, value } if key.kind == RecordKind::History => stored = value.to_vec(),
-                VaultWrite::Read { read_unix_ms, .. } => stored = read_history(&stored, *read_unix_ms).unwrap().to_vec(),
+                VaultWrite::Read { read_unix_ms, .. } => {
+                    stored = read_history(&stored, *read_unix_ms).unwrap().to_vec()
+                }
                 _ => {}
             }
         }

@@ -274,9 +274,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Dirty::Expiry(number) => put_or_delete(number_key(RecordKind::Expiry, number.0), self.expiries.get(number)),
             Dirty::Early(key) => put_or_delete(early_key(key), self.early.get(&key)),
             Dirty::Part(key, part) => put_or_delete(part_key(key, part), self.reassembly.get(&key, part)),
-            Dirty::Reads(contact) => {
-                put_or_delete(number_key(RecordKind::Reads, contact.0), self.reads.get(contact))
-            }
+            Dirty::Reads(contact) => put_or_delete(number_key(RecordKind::Reads, contact.0), self.reads.get(contact)),
             Dirty::Settings => put(VaultKey::single(RecordKind::Settings), &self.reads.settings()),
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }

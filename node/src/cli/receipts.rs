@@ -27,7 +27,8 @@ enum Choice {
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
-    let set = |on: bool| client.change_settings(&ChangeSettings { read_receipts: Some(on), ..ChangeSettings::default() });
+    let set =
+        |on: bool| client.change_settings(&ChangeSettings { read_receipts: Some(on), ..ChangeSettings::default() });
     let settings = match arguments.choice {
         Choice::On => set(true)?,
         Choice::Off => set(false)?,

@@ -477,10 +477,7 @@ mod tests {
                 core(view::Event::MessageChanged { number: MessageNumber(33), contact: ContactNumber(5) }),
                 "message.changed",
             ),
-            (
-                core(view::Event::MessageRead { number: MessageNumber(33), contact: ContactNumber(5) }),
-                "message.state",
-            ),
+            (core(view::Event::MessageRead { number: MessageNumber(33), contact: ContactNumber(5) }), "message.state"),
             (core(view::Event::Warning { code: "disk".to_owned(), active: true }), "node.warning"),
             (Happening::State(handle::NodeState::Alone), "node.state"),
             (Happening::Peers { connected: 1, in_shard: 1 }, "node.peers"),

@@ -20,7 +20,8 @@ fn conversation(home: &Home) -> Conversation {
 /// Waits until something is marked as read on a node, from the beginning of its log on.
 fn wait_until_read(home: &Home, up_to: MessageId) {
     let events = client(home).events(Some(0), &[EventType::ConversationRead], Some(DEADLINE)).unwrap();
-    let is_it = |body: &EventBody| matches!(body, EventBody::ConversationRead(marks) if marks.read_up_to >= Some(up_to));
+    let is_it =
+        |body: &EventBody| matches!(body, EventBody::ConversationRead(marks) if marks.read_up_to >= Some(up_to));
     assert!(events.into_iter().any(|line| is_it(&line.unwrap().event.body)));
 }
 

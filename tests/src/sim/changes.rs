@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use starling_messenger::change::Change;
 use starling_messenger::record::{HistoryRecord, RecordKind, VaultKey, decode_record, history_key};
 use starling_messenger::turn::{Command, MessageNumber, Target};
-use starling_messenger::view::{MessageBody, MessageView};
+use starling_messenger::view::{DeliveryStage, MessageBody, MessageView};
 
 use super::check::{Check, Rule};
 use super::event::{Event, Place};
@@ -48,7 +48,7 @@ pub(super) fn text_of(view: &MessageView) -> Option<&str> {
 }
 
 /// The number in `0>1 #17 xxx`; none in texts that tests write by hand.
-fn number_in(text: &str) -> Option<u64> {
+pub(super) fn number_in(text: &str) -> Option<u64> {
     text.split_once('#')?.1.split(' ').next()?.parse().ok()
 }
 
@@ -184,6 +184,12 @@ impl World {
                 let label: String = text.chars().take(16).collect();
                 let what = (short(&own.message), short(&theirs.message));
                 found.push(format!("{label:?} at n{from:02} and n{to:02}: {what:?}"));
+            }
+            // What says nothing any more need not say that it was read.
+            let state = own.message.state.stage;
+            if self.checks.reading.is_to_be_known(text) && !own.message.deleted && state != DeliveryStage::Read {
+                let label: String = text.chars().take(16).collect();
+                found.push(format!("{label:?} was read at n{to:02}, and n{from:02} has it {state:?}"));
             }
         }
         found

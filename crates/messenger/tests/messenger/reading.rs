@@ -50,8 +50,12 @@ fn send_alone(net: &mut Net, bob: ContactNumber, text: &str) -> MessageNumber {
 
 /// The numbers of what a node received from a contact.
 fn received(net: &Net, node: usize) -> Vec<MessageNumber> {
-    let mut numbers: Vec<_> =
-        net.history(node).into_iter().filter(|record| !record.message.own).map(|record| record.message.number).collect();
+    let mut numbers: Vec<_> = net
+        .history(node)
+        .into_iter()
+        .filter(|record| !record.message.own)
+        .map(|record| record.message.number)
+        .collect();
     numbers.sort();
     numbers
 }
