@@ -215,7 +215,7 @@ test("what was read is shown as two ticks in a box, to who tells what they read"
   await says(b, "I did");
   const theirs = b.locator("li.own", { hasText: "and you?" });
   await theirs.locator(".delivery.delivered").waitFor();
-  assert.equal(await b.locator(".delivery.read").count(), 0);
+  assert.equal(await theirs.locator(".delivery.read").count(), 0);
   await end();
 });
 

@@ -264,7 +264,8 @@ pub struct Conversation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MarkRead {
-    /// The newest message that was read. An older one than before changes nothing.
+    /// The newest message that was read. An older one than before changes nothing. Who wrote them is told, if
+    /// `read_receipts` is on.
     pub up_to: MessageId,
 }
 
