@@ -179,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn a_vault_of_the_oldest_schema_is_brought_to_this_one_with_all_that_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let vault = records(directory.path());
+        migrate(&vault, &[], false).unwrap();
+        let mut batch = PendingBatch::new(&vault);
+        append(&mut batch, 7).unwrap();
+        batch.commit().unwrap();
+        assert_eq!(stored_number(&vault, true).unwrap(), Some(SCHEMA_OLDEST));
+        migrate(&vault, &STEPS, true).unwrap();
+        assert_eq!(stored_number(&vault, true).unwrap(), Some(SCHEMA));
+        assert_eq!(vault.get(&DATA_KEY).unwrap().map(|value| value.to_vec()), Some(vec![7]));
+    }
+
+    #[test]
     fn a_new_vault_starts_at_the_newest_schema() {
         let directory = tempfile::tempdir().unwrap();
         let vault = records(directory.path());

@@ -294,10 +294,10 @@ fn a_newer_or_older_schema_is_refused_and_no_byte_changes() {
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
     for (schema, said) in [
-        (4, "the vault has schema 4, and this build reads up to 3"),
+        (5, "the vault has schema 5, and this build reads up to 4"),
         (2, "the vault has schema 2, and this build reads from 3 on"),
     ] {
-        fs::write(&note, text.replacen("starling-vault 3", &format!("starling-vault {schema}"), 1)).unwrap();
+        fs::write(&note, text.replacen("starling-vault 4", &format!("starling-vault {schema}"), 1)).unwrap();
         let before = all_files(directory.path());
         assert_eq!(Vault::open(directory.path(), &master(1)).unwrap_err().to_string(), said);
         assert!(all_files(directory.path()) == before);
@@ -402,6 +402,7 @@ fn readers_never_see_half_a_record_while_it_is_written() {
     vault.commit(&[put(contact("a"), &[0; 30_000])], Vec::new()).unwrap();
     let reader = vault.reader();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (started, has_read) = std::sync::mpsc::channel::<()>();
     let reading = std::thread::spawn(move || {
         let mut reads = 0_u64;
         while matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
@@ -409,9 +410,12 @@ fn readers_never_see_half_a_record_while_it_is_written() {
             assert!(value.iter().all(|byte| *byte == value[0]));
             assert_eq!(value.len(), 30_000 - usize::from(value[0]) * 100);
             reads += 1;
+            // Only the first is waited for.
+            let _ = started.send(());
         }
         reads
     });
+    has_read.recv().unwrap();
     for round in 0..=200_u8 {
         vault.commit(&[put(contact("a"), &vec![round; 30_000 - usize::from(round) * 100])], Vec::new()).unwrap();
     }
