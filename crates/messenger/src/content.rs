@@ -11,6 +11,7 @@ use starling_wire::codec;
 use starling_wire::limits::{MESSAGE_BYTES_MAX, NAME_BYTES_MAX};
 
 use crate::contact::steers;
+use crate::file::File;
 
 /// Kind of [`Hello`].
 const KIND_HELLO: u16 = 1;
@@ -22,11 +23,13 @@ const KIND_REACTION: u16 = 3;
 const KIND_EDIT: u16 = 4;
 /// Kind of [`Delete`].
 const KIND_DELETE: u16 = 5;
+/// Kind of [`File`].
+const KIND_FILE: u16 = 6;
 /// Kind of [`Read`].
 const KIND_READ: u16 = 7;
 
-/// Bytes of the longest content: the longest text, and what any kind adds to it.
-pub(crate) const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 256;
+/// Bytes of the longest content: the longest text or file, and what any kind adds to it.
+pub(crate) const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 2_048;
 /// Bytes of the longest reaction: a family of four has 25.
 pub(crate) const EMOJI_BYTES_MAX: usize = 32;
 /// Messages that one [`Read`] names at most: as many as an envelope has room for.
@@ -120,6 +123,8 @@ pub(crate) enum Content {
     Edit(Edit),
     /// Kind 5.
     Delete(Delete),
+    /// Kind 6.
+    File(Box<File>),
     /// Kind 7.
     Read(Read),
     /// Any other.
@@ -147,6 +152,7 @@ impl fmt::Debug for Content {
             Self::Reaction(_) => f.write_str("Reaction(..)"),
             Self::Edit(_) => f.write_str("Edit(..)"),
             Self::Delete(_) => f.write_str("Delete(..)"),
+            Self::File(_) => f.write_str("File(..)"),
             Self::Read(_) => f.write_str("Read(..)"),
             Self::Unknown { kind, .. } => write!(f, "Unknown({kind})"),
         }
@@ -195,6 +201,13 @@ impl Delete {
     }
 }
 
+impl File {
+    /// Bytes of the content record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encoded(KIND_FILE, self)
+    }
+}
+
 impl Read {
     /// Bytes of the content record.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -228,6 +241,7 @@ impl Content {
             KIND_REACTION => read(kind, rest).map(Self::Reaction)?,
             KIND_EDIT => read(kind, rest).map(Self::Edit)?,
             KIND_DELETE => read(kind, rest).map(Self::Delete)?,
+            KIND_FILE => read(kind, rest).map(Box::new).map(Self::File)?,
             KIND_READ => read(kind, rest).map(Self::Read)?,
             _ => Self::Unknown { kind, bytes: rest.to_vec() },
         };
@@ -240,6 +254,7 @@ impl Content {
             Self::Text(text) => text.text.len() <= MESSAGE_BYTES_MAX,
             Self::Reaction(reaction) => is_emoji(&reaction.emoji),
             Self::Edit(edit) => (1..=MESSAGE_BYTES_MAX).contains(&edit.text.len()),
+            Self::File(file) => file.is_within_limits(),
             Self::Read(read) => {
                 (1..=READ_IDS_MAX).contains(&read.count()) && read.times.iter().all(|time| !time.ids.is_empty())
             }
@@ -250,6 +265,26 @@ impl Content {
 
 fn read<T: DeserializeOwned>(kind: u16, bytes: &[u8]) -> Result<T, ContentError> {
     codec::decode(bytes, CONTENT_BYTES_MAX).map_err(|_| ContentError { kind })
+}
+
+/// Entry point for a fuzzer: a content either is refused or encodes to itself, and what is shown of a file is sane.
+pub fn fuzz_content(data: &[u8]) {
+    let Ok(content) = Content::decode(data) else { return };
+    let again = match &content {
+        Content::Hello(hello) => hello.encode(),
+        Content::Text(text) => text.encode(),
+        Content::Reaction(reaction) => reaction.encode(),
+        Content::Edit(edit) => edit.encode(),
+        Content::Delete(delete) => delete.encode(),
+        Content::Read(read) => read.encode(),
+        Content::File(file) => {
+            let view = file.view();
+            assert!(view.bytes as usize == file.bytes.len() && !view.name.contains(['/', '\\', '\0']));
+            file.encode()
+        }
+        Content::Unknown { .. } => return,
+    };
+    assert_eq!(again, data);
 }
 
 #[cfg(test)]

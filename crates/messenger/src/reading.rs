@@ -304,12 +304,14 @@ impl<P: EnvelopePool> Messenger<P> {
 mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+    use starling_e2ee::seal::Class;
     use starling_relay::pool::MemoryPool;
     use starling_wire::network::NetworkParameters;
 
     use super::*;
     use crate::contact::Contact;
     use crate::messenger::Setup;
+    use crate::parts::part_bytes;
     use crate::record::{HistoryRecord, RecordKind, read_history};
     use crate::turn::{Command, Now, Output, Turn};
     use crate::view::DeliveryStage;
@@ -331,7 +333,7 @@ mod tests {
 
     fn send(messenger: &mut Messenger<MemoryPool>, text: &str, rng: &mut ChaCha20Rng) -> MessageNumber {
         let (contact, text) = (BOB, text.to_owned());
-        let command = Command::Send { contact, text, reply_to: None, client_id: None, expires_s: None };
+        let command = Command::Send { contact, text, file: None, reply_to: None, client_id: None, expires_s: None };
         messenger.on_command(crate::turn::RequestId(1), command, rng);
         let turn = messenger.finish_step(rng);
         let number = turn.outputs.iter().find_map(|output| match output {
@@ -454,10 +456,10 @@ mod tests {
         }
         assert!(reads.take(BOB, 1, READ_HEAD_BYTES + READ_TIME_BYTES).is_none(), "not one has room");
         assert_eq!(reads.due(BOB), 200);
-        let first = reads.take(BOB, 1, crate::parts::PART_BYTES).unwrap();
+        let first = reads.take(BOB, 1, part_bytes(Class::Small)).unwrap();
         let minutes: Vec<_> = first.times.iter().map(|time| (time.minute, time.ids.len())).collect();
         assert_eq!(minutes, [(0, 100), (1, 14)]);
-        assert!(first.encode().len() <= crate::parts::PART_BYTES);
+        assert!(first.encode().len() <= part_bytes(Class::Small));
         assert_eq!(reads.take(BOB, 2, READ_HEAD_BYTES + READ_TIME_BYTES + 16).unwrap().times[0].ids, [[114; 16]]);
         assert_eq!((reads.untold(1), reads.told(2), reads.told(3)), (Some(BOB), Some(BOB), None));
         assert_eq!(reads.due(BOB), 199);

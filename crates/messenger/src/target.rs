@@ -2,6 +2,7 @@
 
 use crate::record::HistoryRecord;
 use crate::turn::{ContactNumber, MessageNumber};
+use crate::view::MessageBody;
 
 /// A message that is to be changed, as the history has it: the core has none in memory, so whoever asks reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Target {
     pub message_id: [u8; 16],
     /// Whether it is ours.
     pub own: bool,
+    /// Whether it is a text: nothing else has wordings.
+    pub is_text: bool,
     /// When it was written, ms since 1970.
     pub created_unix_ms: u64,
     /// Which wording it has.
@@ -32,6 +35,7 @@ impl From<&HistoryRecord> for Target {
             number: message.number,
             message_id: *message_id,
             own: message.own,
+            is_text: matches!(message.body, MessageBody::Text(_)),
             created_unix_ms: message.created_unix_ms,
             revision: message.revision,
             deleted: message.deleted,

@@ -15,7 +15,9 @@ use crate::backup::Export;
 use crate::job::{Job, JobResult};
 use crate::record::VaultWrite;
 pub use crate::target::Target;
-use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
+use crate::view::{
+    AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine, Voice,
+};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,12 +211,14 @@ pub enum Command {
         /// Local name; the one they gave if absent.
         name: Option<String>,
     },
-    /// Sends a text.
+    /// Sends a text, or a file.
     Send {
         /// To whom.
         contact: ContactNumber,
-        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes.
+        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes; beside a file at most 1,024, or none.
         text: String,
+        /// What goes with it, or it with.
+        file: Option<Box<OutgoingFile>>,
         /// Number of the message this answers.
         reply_to: Option<MessageNumber>,
         /// The caller's own id: a second send under it returns the first message.
@@ -258,6 +262,24 @@ pub enum Command {
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.
     Export,
+}
+
+/// A file that is to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutgoingFile {
+    /// What it is called; cleaned of paths and what steers a terminal.
+    pub name: String,
+    /// Of a voice note: the bytes must be Opus in Ogg.
+    pub voice: Option<Voice>,
+    /// At most [`crate::FILE_BYTES_MAX`], and not none.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for OutgoingFile {
+    /// Its size alone: what people send does not belong in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutgoingFile({} bytes)", self.bytes.len())
+    }
 }
 
 /// Which of two device lists of one version is the contact's.
@@ -322,12 +344,21 @@ pub enum CommandError {
     /// The text is empty.
     #[error("the text is empty")]
     EmptyText,
+    /// There is nothing in the file.
+    #[error("the file is empty")]
+    EmptyFile,
+    /// A voice note that is too long, or no Opus in Ogg.
+    #[error("a voice note is Opus in Ogg, of at most {} s", starling_wire::limits::VOICE_MS_MAX / 1_000)]
+    BadVoice,
     /// A reaction that is too long, or has spaces or control characters in it.
     #[error("a reaction is at most {} bytes without spaces and control characters", crate::content::EMOJI_BYTES_MAX)]
     BadEmoji,
     /// Only who wrote a message edits it, or deletes it for both.
     #[error("somebody else wrote the message")]
     NotYours,
+    /// Only a text has wordings.
+    #[error("the message is not a text")]
+    NoText,
     /// The message was deleted for both.
     #[error("the message was deleted")]
     Deleted,

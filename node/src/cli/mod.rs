@@ -15,6 +15,7 @@ mod connect;
 mod contacts;
 mod exec;
 mod failure;
+mod files;
 mod follow;
 mod hints;
 mod id;
@@ -114,8 +115,10 @@ enum Command {
     Verify(verify::Arguments),
     /// People who wrote to you without an invite.
     Requests(requests::Arguments),
-    /// Send a text.
+    /// Send a text, a picture or a file.
     Send(send::Arguments),
+    /// Save the file of a message.
+    Save(files::Arguments),
     /// A conversation in the terminal: contacts, what was said, what is on its way; /help inside.
     Chat(chat::Arguments),
     /// React to a message, or take a reaction back.
@@ -189,6 +192,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Requests(arguments) => requests::run(&context, &arguments),
         Command::Send(arguments) => send::run(&context, &arguments),
+        Command::Save(arguments) => files::save(&context, &arguments),
         Command::Chat(arguments) => chat::run(&context, &arguments),
         Command::React(arguments) => change::react(&context, &arguments),
         Command::Edit(arguments) => change::edit(&context, &arguments),

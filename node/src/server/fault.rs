@@ -136,6 +136,9 @@ pub(crate) fn command(error: &CommandError) -> ApiError {
                 .hint("You can delete it here alone: starling delete MESSAGE --for me")
                 .detail("limit_days", *limit_ms / 86_400_000)
         }
+        CommandError::EmptyFile => bad_field("attachments", "The file is empty."),
+        CommandError::BadVoice => bad_field("attachments", "A voice note is Opus in Ogg, of at most 30 s."),
+        CommandError::NoText => ApiError::new(Code::BadRequest, "Only a text has wordings: this message is a file."),
         CommandError::EmptyText => ApiError::new(Code::BadRequest, "The text is empty.").field("text"),
         CommandError::Blocked => ApiError::new(Code::ContactBlocked, "You blocked this contact."),
         CommandError::DiskFull { free_bytes } => disk_full(*free_bytes),

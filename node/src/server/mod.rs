@@ -9,6 +9,7 @@
 mod answer;
 mod app;
 pub(crate) mod auth;
+mod blobs;
 mod convert;
 mod event_socket;
 mod events;

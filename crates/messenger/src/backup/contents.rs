@@ -213,6 +213,7 @@ impl Message {
             until_unix_ms: self.until_unix_ms,
             reason: None,
             attempts: self.attempts,
+            parts: None,
         };
         let message = MessageView {
             number: self.number,
@@ -332,7 +333,7 @@ impl Changed {
         view.reactions = self.reactions.into_iter().map(view::Reaction::from).collect();
         match std::mem::replace(&mut view.body, MessageBody::Text(self.text?)) {
             MessageBody::Text(before) => Some(before),
-            MessageBody::Unknown { .. } => None,
+            MessageBody::Unknown { .. } | MessageBody::File(_) => None,
         }
     }
 }
@@ -394,7 +395,14 @@ pub(crate) struct Part {
     pub(crate) unix_ms: u64,
 }
 
-/// Kind 22, since version 5: what the person wants of the messenger as a whole, if it is not what a new one does.
+/// Kind 22, since version 5: the bytes of the file that the message after it is about.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct File {
+    pub(crate) number: MessageNumber,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Kind 23, since version 5: what the person wants of the messenger as a whole, if it is not what a new one does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) read_receipts: bool,
@@ -423,7 +431,8 @@ pub(crate) mod kind {
     pub(crate) const WAITING_CHANGE: u16 = 19;
     pub(crate) const EARLY: u16 = 20;
     pub(crate) const PART: u16 = 21;
-    pub(crate) const SETTINGS: u16 = 22;
+    pub(crate) const FILE: u16 = 22;
+    pub(crate) const SETTINGS: u16 = 23;
 }
 
 /// One record.
@@ -453,6 +462,7 @@ mod tests {
             until_unix_ms: Some(7),
             reason: None,
             attempts: 8,
+            parts: None,
         };
         let view = MessageView {
             number: MessageNumber(1),
@@ -637,7 +647,7 @@ mod tests {
     #[test]
     fn no_kind_since_version_five_has_changed_and_stages_keep_their_numbers() {
         let settings = encode(kind::SETTINGS, &Settings { read_receipts: true });
-        assert_eq!((settings.kind, settings.bytes.as_slice()), (22, [1].as_slice()));
+        assert_eq!((settings.kind, settings.bytes.as_slice()), (23, [1].as_slice()));
         use DeliveryStage::{Delivered, Expired, Held, Queued, Read, Sent};
         for (number, stage) in [Queued, Sent, Held, Delivered, Expired, Read].into_iter().enumerate() {
             let bytes = codec::encode(&stage, 4).unwrap();

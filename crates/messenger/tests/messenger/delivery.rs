@@ -3,7 +3,7 @@
 use starling_messenger::turn::{
     Command, CommandError, ContactNumber, Input, LinkId, MessageNumber, Reply, RequestNumber,
 };
-use starling_messenger::view::{DeliveryStage, Event};
+use starling_messenger::view::{DeliveryStage, Event, QueuedReason};
 
 use crate::net::{Net, parameters, slow_parameters};
 
@@ -74,6 +74,29 @@ fn a_refused_push_goes_to_another_neighbour() {
     net.run(4_000);
     assert!(messages.iter().all(|&message| net.delivered(0, message)));
     assert!(net.nodes[0].pushes.len() > before + 6, "some were refused first");
+}
+
+#[test]
+fn who_is_refused_by_all_is_told_that_neighbours_are_asked() {
+    let mut net = Net::new(3);
+    net.link_all();
+    net.run(1_000);
+    let (bob, _) = net.friends(0, 1);
+    net.run(2_000);
+    (1..3).for_each(|node| net.nodes[node].refuses_cells = true);
+    let message = net.send(0, bob, "refused");
+    net.run(10_000);
+    let states = net.nodes[0].events.iter().filter_map(|event| match event {
+        Event::MessageState { number, state, .. } if *number == message => Some((state.stage, state.reason)),
+        _ => None,
+    });
+    let told: Vec<_> = states.collect();
+    assert_eq!(told.first(), Some(&(DeliveryStage::Queued, Some(QueuedReason::Stamping))));
+    assert_eq!(told.last(), Some(&(DeliveryStage::Queued, Some(QueuedReason::Pushing))));
+    (1..3).for_each(|node| net.nodes[node].refuses_cells = false);
+    net.run(70_000);
+    assert!(net.delivered(0, message));
+    net.check();
 }
 
 #[test]
@@ -344,6 +367,7 @@ fn a_full_disk_refuses_sends_and_loses_nothing() {
     let send = |text: &str| Command::Send {
         contact: bob,
         text: text.into(),
+        file: None,
         reply_to: None,
         client_id: None,
         expires_s: None,

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use starling_messenger::change::{Change, Wording};
 use starling_messenger::record::{
-    HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, encode_record, history_key, message_index_key,
-    trace_key,
+    FileRecord, HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, encode_record, file_key, history_key,
+    message_index_key, trace_key,
 };
 use starling_messenger::turn::{ContactNumber, MessageNumber};
 use starling_messenger::view::{DeliveryStage, DeliveryState, MessageBody, MessageView};
@@ -60,15 +60,7 @@ fn all_files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn message(number: u64, text: &str) -> HistoryRecord {
-    let state = DeliveryState {
-        stage: DeliveryStage::Delivered,
-        since_unix_ms: 5,
-        held_by: 0,
-        neighbours: 0,
-        until_unix_ms: None,
-        reason: None,
-        attempts: 1,
-    };
+    let state = DeliveryState::new(DeliveryStage::Delivered, 5);
     let message = MessageView {
         number: MessageNumber(number),
         contact: ContactNumber(7),
@@ -294,10 +286,10 @@ fn a_newer_or_older_schema_is_refused_and_no_byte_changes() {
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
     for (schema, said) in [
-        (5, "the vault has schema 5, and this build reads up to 4"),
-        (2, "the vault has schema 2, and this build reads from 3 on"),
+        (6, "the vault has schema 6, and this build reads up to 5"),
+        (3, "the vault has schema 3, and this build reads from 4 on"),
     ] {
-        fs::write(&note, text.replacen("starling-vault 4", &format!("starling-vault {schema}"), 1)).unwrap();
+        fs::write(&note, text.replacen("starling-vault 5", &format!("starling-vault {schema}"), 1)).unwrap();
         let before = all_files(directory.path());
         assert_eq!(Vault::open(directory.path(), &master(1)).unwrap_err().to_string(), said);
         assert!(all_files(directory.path()) == before);
@@ -425,15 +417,7 @@ fn readers_never_see_half_a_record_while_it_is_written() {
 
 #[test]
 fn a_backup_reads_every_message_up_to_its_moment() {
-    let state = DeliveryState {
-        stage: DeliveryStage::Delivered,
-        since_unix_ms: 0,
-        held_by: 0,
-        neighbours: 0,
-        until_unix_ms: None,
-        reason: None,
-        attempts: 0,
-    };
+    let state = DeliveryState::new(DeliveryStage::Delivered, 0);
     let write = |number: u64| {
         let (contact, number) = (ContactNumber(number % 3), MessageNumber(number));
         let message = MessageView {
@@ -579,4 +563,23 @@ fn an_own_message_that_was_read_stays_so_and_no_other_is() {
     check(&vault);
     drop(vault);
     check(&open(&directory).0);
+}
+
+#[test]
+fn a_deleted_file_is_forgotten_and_no_other_is_written_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = open(&directory);
+    let (contact, key) = (ContactNumber(7), |number| file_key(ContactNumber(7), MessageNumber(number)));
+    let file = |number: u64| FileRecord { number: MessageNumber(number), bytes: vec![number as u8; 64_000] };
+    let put = |number| VaultWrite::Put { key: key(number), value: encode_record(&file(number)) };
+    vault.commit(&[put(1), put(2)], Vec::new()).unwrap();
+    let at = [1, 2].map(|number| vault.records.key_of(&key(number)));
+    let old = at.map(|at| vault.records.stored(&at));
+    let read = |number| vault.reader().file(contact, MessageNumber(number)).unwrap();
+    assert_eq!((read(1), read(2), read(3)), (Some(file(1).bytes), Some(file(2).bytes), None));
+    vault.commit(&[VaultWrite::Delete { key: key(1) }], Vec::new()).unwrap();
+    vault.finish_forgetting(7).unwrap();
+    assert!(!vault.records.opens(&at[0], &old[0]));
+    assert_eq!((read(1), read(2)), (None, Some(file(2).bytes)));
+    assert_eq!(vault.records.stored(&at[1]), old[1]);
 }
