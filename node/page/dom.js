@@ -43,7 +43,7 @@ const SHAPES = {
   arrow: "M2 8h11M9 4l4 4-4 4",
   dots: "M4 12h.01M8 12h.01M12 12h.01M6 8h.01M10 8h.01M8 4h.01",
   tick: "M2.5 8.5 6.5 12.5 13.5 4",
-  read: "M1.5 1.5h13v13h-13zM3 8.5l2.5 2.5L9 6M7.5 10.5l.5.5L13 6",
+  read: "M.8.8h14.4v14.4H.8zM3 8.3l2 2.5L8.5 5M7.8 10.3l.4.5L13 5",
   triangle: "M8 2 15 14H1zM8 6.5v3.5M8 12h.01",
   back: "M10 2 4 8l6 6",
   plus: "M8 2v12M2 8h12",

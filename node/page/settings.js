@@ -19,7 +19,7 @@ export function settingsView(go) {
   const warnings = status?.warnings ?? [];
   return h("section", { class: "view" }, heading("Settings"),
     warnings.length > 0 ? h("ul", { class: "plain", "aria-label": "What needs attention" }, warnings.map((one) => h("li", { class: "panel" }, icon("triangle"), " ", one.message, one.hint ? [" ", h("code", null, one.hint)] : null))) : null,
-    nameForm(), protection(go), notifications(), sessionsPart(), addressPart(), keysPart(), about());
+    nameForm(), protection(go), receipts(), notifications(), sessionsPart(), addressPart(), keysPart(), about());
 }
 
 function nameForm() {
@@ -44,6 +44,14 @@ function protection(go) {
       if (await attempt(() => post("/v1/passphrase", { old: protectedNow ? old.value : null, new: next.value }))) { await model.refreshStatus(); announce("Saved"); go("/settings"); }
     } }, protectedNow ? field("Present passphrase", old) : null, field("New passphrase", next, "Nobody can reset it."), field("Once more", again), h("div", { class: "row" }, h("button", null, protectedNow ? "Change it" : "Protect"),
       protectedNow ? button("Lock now", () => void attempt(() => post("/v1/lock"))) : null)));
+}
+
+function receipts() {
+  const on = h("input", { type: "checkbox", checked: model.settings.read_receipts, onchange: async () => {
+    if (!await attempt(async () => { model.settings = await call("PATCH", "/v1/settings", { read_receipts: on.checked }); })) on.checked = !on.checked;
+  } });
+  return h("fieldset", null, h("legend", null, "Read receipts"), h("label", { class: "check" }, on, "Tell contacts what I have read, and show me what they have read"),
+    h("p", { class: "hint" }, "Both or neither: who does not tell does not see. They are seen by those who have them on, too. That a message was delivered is always told."));
 }
 
 function notifications() {

@@ -120,6 +120,7 @@ export function step(line, name) {
     case "pushed_again": return "sent again, the same bytes";
     case "sealed_again": return "sealed anew";
     case "delivered": return `delivered: ${name}'s device confirmed it`;
+    case "read": return `read by ${name}`;
     case "expired": return "no node keeps it any more";
     case "next_try": return line.next_try ? `next try at ${clock(line.next_try)}, ${day(line.next_try)}` : "next try later";
     default: return line.step;

@@ -192,6 +192,10 @@ pub struct Settings {
     /// The person chose to do without a passphrase: nothing reminds them any more.
     #[serde(default)]
     pub no_passphrase_accepted: bool,
+    /// Contacts are told which of their messages were read here, and what they tell of one's own is shown: both or
+    /// neither.
+    #[serde(default)]
+    pub read_receipts: bool,
 }
 
 /// Body of `PATCH /v1/settings`: what is absent stays.
@@ -204,6 +208,9 @@ pub struct ChangeSettings {
     /// To do without a passphrase is a choice, or not one any more.
     #[serde(default)]
     pub no_passphrase_accepted: Option<bool>,
+    /// Whether contacts are told what was read here, and what they tell is shown. Off in a new account.
+    #[serde(default)]
+    pub read_receipts: Option<bool>,
 }
 
 /// `GET /v1/id`: the reusable address. Strangers who use it arrive as requests.

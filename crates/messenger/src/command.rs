@@ -149,6 +149,8 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::React { target, emoji } => self.react_to(&target, emoji),
             Command::Edit { target, text } => self.edit_text(&target, text),
             Command::Delete { target, for_both } => self.delete_for(&target, for_both),
+            Command::MarkRead { contact, after, up_to } => self.mark_read(contact, after, up_to, rng),
+            Command::SetReadReceipts(read_receipts) => Ok(self.set_read_receipts(read_receipts)),
             Command::Export => Ok(Reply::Export(Box::new(self.export()))),
             Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
         }
@@ -175,6 +177,7 @@ impl<P: EnvelopePool> Messenger<P> {
             requests: u32::try_from(self.invitations.requests.len()).unwrap_or(u32::MAX),
             forked: self.names_of(|contact| contact.is_forked() && !contact.blocked),
             marks_lost: self.names_of(|contact| contact.mark_lost),
+            read_receipts: self.reads.is_on(),
             recovered: self.recovered,
             replaced: self.replaced,
             at_unix_ms: self.now.unix_ms,

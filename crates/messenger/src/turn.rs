@@ -12,10 +12,10 @@ use starling_wire::invite::InvitePeer;
 use starling_wire::push_cell::PushCell;
 
 use crate::backup::Export;
-pub use crate::change::Target;
 pub use crate::file::OutgoingFile;
 use crate::job::{Job, JobResult};
 use crate::record::VaultWrite;
+pub use crate::target::Target;
 use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
@@ -246,6 +246,17 @@ pub enum Command {
         /// An own one, for both. Else the message is gone here, and nothing is sent.
         for_both: bool,
     },
+    /// The person has read what a contact wrote. They are told, if [`Command::SetReadReceipts`] says so.
+    MarkRead {
+        /// Whose conversation.
+        contact: ContactNumber,
+        /// The newest message that was read before, if any was.
+        after: Option<MessageNumber>,
+        /// The newest message that is read now.
+        up_to: MessageNumber,
+    },
+    /// Sets whether contacts are told what is read here, and what they say of that is heard: both or neither.
+    SetReadReceipts(bool),
     /// The present state of a message that is not yet final, and what happened to it.
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.

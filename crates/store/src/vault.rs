@@ -24,8 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use starling_messenger::change::Change;
-use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite, changed_history};
+use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite, changed_history, read_history};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -279,22 +278,34 @@ impl Vault {
                     _ => NewValue::Set(ValueBytes::Given(value)),
                 },
                 VaultWrite::Delete { .. } => NewValue::None,
-                VaultWrite::Change { change, .. } => match self.changed(&key, merged.get(&key), change)? {
-                    Some(value) => value,
-                    None => continue,
-                },
+                VaultWrite::Change { change, .. } => {
+                    let changed = |stored: &[u8]| changed_history(stored, change);
+                    match self.changed(&key, merged.get(&key), change.forgets(), changed)? {
+                        Some(value) => value,
+                        None => continue,
+                    }
+                }
+                VaultWrite::Read { read_unix_ms, .. } => {
+                    let read = |stored: &[u8]| read_history(stored, *read_unix_ms);
+                    match self.changed(&key, merged.get(&key), false, read)? {
+                        Some(value) => value,
+                        None => continue,
+                    }
+                }
             };
             merged.insert(key, value);
         }
         Ok(())
     }
 
-    /// What a message becomes by a change: that of this commit, or the one that is stored.
+    /// What a message becomes by a change: that of this commit, or the one that is stored. `forgets`: what it said before
+    /// must not be readable anywhere.
     fn changed(
         &self,
         key: &RecordKey,
         earlier: Option<&NewValue<'_>>,
-        change: &Change,
+        forgets: bool,
+        change: impl Fn(&[u8]) -> Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Option<NewValue<'static>>, VaultError> {
         let stored;
         let (before, is_over) = match earlier {
@@ -310,9 +321,9 @@ impl Vault {
                 Err(error) => return Err(error),
             },
         };
-        let Some(value) = changed_history(before, change) else { return Ok(None) };
+        let Some(value) = change(before) else { return Ok(None) };
         let value = ValueBytes::Made(value);
-        Ok(Some(if is_over || change.forgets() { NewValue::Over(value) } else { NewValue::Set(value) }))
+        Ok(Some(if is_over || forgets { NewValue::Over(value) } else { NewValue::Set(value) }))
     }
 
     /// Stores one of the daemon's own values, durably: its keys and settings that are not the messenger's.

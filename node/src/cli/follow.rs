@@ -20,6 +20,8 @@ pub(crate) enum Goal {
     Held(u32),
     /// Confirmed by the recipient's device.
     Delivered,
+    /// Read by the recipient.
+    Read,
 }
 
 impl Goal {
@@ -28,12 +30,13 @@ impl Goal {
     /// # Errors
     /// A sentence for the person who typed it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wanted = || format!("'{text}' is none of queued, sent, held, held=N, delivered");
+        let wanted = || format!("'{text}' is none of queued, sent, held, held=N, delivered, read");
         match text {
             "queued" => Ok(Self::Queued),
             "sent" => Ok(Self::Sent),
             "held" => Ok(Self::Held(1)),
             "delivered" => Ok(Self::Delivered),
+            "read" => Ok(Self::Read),
             _ => {
                 let nodes = text.strip_prefix("held=").and_then(|nodes| nodes.parse().ok()).filter(|nodes| *nodes > 0);
                 nodes.map(Self::Held).ok_or_else(wanted)
@@ -50,6 +53,7 @@ impl Goal {
             (Self::Held(_), StateName::Delivered | StateName::Read) => true,
             (Self::Held(nodes), name) => name == StateName::Held && state.held_by >= nodes,
             (Self::Delivered, name) => name >= StateName::Delivered,
+            (Self::Read, name) => name == StateName::Read,
         }
     }
 
@@ -59,6 +63,7 @@ impl Goal {
             Self::Sent => "sent".to_owned(),
             Self::Held(nodes) => format!("held by {}", super::counted(u64::from(nodes), "node")),
             Self::Delivered => "delivered".to_owned(),
+            Self::Read => "read".to_owned(),
         }
     }
 }
@@ -200,6 +205,7 @@ fn late(message: &Message, goal: Goal, timeout: Duration) -> Failure {
         (StateName::Held, Some(until)) => {
             format!("{} until {}, and sent on by itself.", state(&message.state, "the contact"), times::clock(until))
         }
+        (StateName::Delivered, _) => "it is delivered, and is told as read only if the contact allows that.".to_owned(),
         _ => format!("{}, and sent on by itself.", state(&message.state, "the contact")),
     });
     Failure::new(Exit::NotInTime, "timed_out", words).hint(hints::trace(&id)).detail("id", id)
@@ -227,7 +233,7 @@ mod tests {
     fn goals_are_reached_by_what_is_further_and_never_by_what_expired() {
         assert_eq!(Goal::parse("held=3"), Ok(Goal::Held(3)));
         assert_eq!(Goal::parse("held"), Ok(Goal::Held(1)));
-        for text in ["", "held=0", "held=x", "read", "Delivered"] {
+        for text in ["", "held=0", "held=x", "seen", "Delivered"] {
             assert!(Goal::parse(text).is_err(), "{text}");
         }
         assert!(Goal::Queued.is_reached(&at(StateName::Queued, 0)));
@@ -237,7 +243,9 @@ mod tests {
         assert!(Goal::Held(3).is_reached(&at(StateName::Held, 3)));
         assert!(Goal::Held(3).is_reached(&at(StateName::Delivered, 0)));
         assert!(!Goal::Delivered.is_reached(&at(StateName::Held, 9)));
-        for goal in [Goal::Queued, Goal::Sent, Goal::Held(1), Goal::Delivered] {
+        assert!(Goal::Delivered.is_reached(&at(StateName::Read, 9)));
+        assert!(!Goal::Read.is_reached(&at(StateName::Delivered, 9)) && Goal::Read.is_reached(&at(StateName::Read, 9)));
+        for goal in [Goal::Queued, Goal::Sent, Goal::Held(1), Goal::Delivered, Goal::Read] {
             assert!(!goal.is_reached(&at(StateName::Expired, 0)));
         }
     }
@@ -253,6 +261,8 @@ mod tests {
         line.note(&at(StateName::Held, 3), ms(3_000));
         line.note(&at(StateName::Delivered, 3), ms(18_400));
         assert_eq!(line.text(), "queued · sent 1.1 s · held by 3 nodes · delivered 18 s");
+        line.note(&at(StateName::Read, 3), ms(42_000));
+        assert_eq!(line.text(), "queued · sent 1.1 s · held by 3 nodes · delivered 18 s · read 42 s");
     }
 
     #[test]

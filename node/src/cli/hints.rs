@@ -25,13 +25,29 @@ pub(crate) const REQUESTS: &str = "starling requests";
 pub(crate) const UP: &str = "starling";
 /// Destroys what is on this computer.
 pub(crate) const WIPE: &str = "starling wipe --yes-delete-everything";
+/// Tells what is read, and shows what others read.
+pub(crate) const RECEIPTS_ON: &str = "starling receipts on";
 /// All fields of the configuration.
 pub(crate) const PRINT_CONFIG: &str = "starling up --print-config";
 
 /// All of the above, for the test.
 #[cfg(test)]
-pub(crate) const ALL: &[&str] =
-    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, OPEN, CONTACTS, REQUESTS, UP, WIPE, PRINT_CONFIG];
+pub(crate) const ALL: &[&str] = &[
+    STOP,
+    ADD,
+    INVITE,
+    INVITES,
+    PEERS_ADD,
+    PASSPHRASE,
+    UNLOCK,
+    OPEN,
+    CONTACTS,
+    REQUESTS,
+    UP,
+    WIPE,
+    RECEIPTS_ON,
+    PRINT_CONFIG,
+];
 
 /// The life of a message.
 pub(crate) fn trace(message: &str) -> String {

@@ -28,6 +28,7 @@ mod open;
 mod passphrase;
 mod peers;
 mod qr;
+mod receipts;
 mod requests;
 mod scan;
 mod secret;
@@ -89,7 +90,7 @@ pub(crate) struct Global {
     /// No colours (also: NO_COLOR).
     #[arg(long, global = true)]
     no_color: bool,
-    /// How long to wait [default: 30s; 120s for `send --wait delivered`; `watch` and `log --follow` go on].
+    /// How long to wait [default: 30s; 120s for `send --wait delivered` and `read`; `watch` and `log --follow` go on].
     #[arg(long, global = true, value_name = "TIME", value_parser = spans::parse)]
     timeout: Option<Duration>,
 }
@@ -132,6 +133,8 @@ enum Command {
     Watch(watch::Arguments),
     /// The life of one message: why it is where it is.
     Trace(trace::Arguments),
+    /// Whether contacts are told what you read, and you what they read: on or off.
+    Receipts(receipts::Arguments),
     /// Nodes this one is connected to.
     Peers(peers::Arguments),
     /// Protect this computer's copy by a passphrase, change it, or remove it.
@@ -197,6 +200,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Log(arguments) => log::run(&context, &arguments),
         Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),
+        Command::Receipts(arguments) => receipts::run(&context, &arguments),
         Command::Peers(arguments) => peers::run(&context, &arguments),
         Command::Passphrase(arguments) => passphrase::run(&context, &arguments),
         Command::Unlock(arguments) => unlock::run(&context, &arguments),

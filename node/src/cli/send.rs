@@ -15,7 +15,8 @@ use super::{files, hints, names, spans};
 
 /// Bytes of the longest text of the protocol; what fits today, the node says.
 const TEXT_BYTES_MAX: usize = 64_000;
-/// How long to wait for `delivered`: receipts come in batches, so that they tell nobody when something was read.
+/// How long to wait for `delivered` and `read`: receipts come in batches, so that they tell nobody else when something
+/// was read.
 const DELIVERED_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long to wait for anything else.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     /// A file to send, of at most 64,000 bytes. Pictures lose what they say of place, time and camera.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Return when the message is: queued, sent, held, held=N (kept by N nodes), delivered.
+    /// Return when the message is: queued, sent, held, held=N (kept by N nodes), delivered, read.
     #[arg(long, value_name = "STATE", default_value = "queued", value_parser = Goal::parse)]
     wait: Goal,
     /// Id of the message that this answers.
@@ -46,6 +47,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
     let contact = names::contact(&arguments.name, client.contacts()?.contacts)?;
+    if arguments.wait == Goal::Read && !client.settings()?.read_receipts {
+        let words = "Read receipts are off here, so that nobody's are shown. Nothing was sent.";
+        return Err(Failure::new(Exit::Refused, "receipts_off", words).hint(hints::RECEIPTS_ON));
+    }
     let text = match (&arguments.file, arguments.text.as_deref()) {
         (Some(_), None | Some("")) => String::new(),
         (_, argument) => text(argument, "What should be sent? Write the text behind the name")?,
@@ -67,7 +72,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     if arguments.wait == Goal::Queued {
         return queued(context, &message, &contact.name);
     }
-    let default = if arguments.wait == Goal::Delivered { DELIVERED_TIMEOUT } else { TIMEOUT };
+    let is_receipt = matches!(arguments.wait, Goal::Delivered | Goal::Read);
+    let default = if is_receipt { DELIVERED_TIMEOUT } else { TIMEOUT };
     let timeout = context.timeout_or(default);
     let mut line = Line::default();
     let live = terminal.rewrites && !terminal.json && !terminal.quiet;

@@ -136,6 +136,7 @@ pub(crate) fn message_state(state: &view::DeliveryState) -> MessageState {
             view::DeliveryStage::Sent => StateName::Sent,
             view::DeliveryStage::Held => StateName::Held,
             view::DeliveryStage::Delivered => StateName::Delivered,
+            view::DeliveryStage::Read => StateName::Read,
             view::DeliveryStage::Expired => StateName::Expired,
         },
         since: Time(state.since_unix_ms),
@@ -241,6 +242,7 @@ pub(crate) fn trace_line(line: &view::TraceLine) -> TraceLine {
         Step::PushedAgain => TraceStep::PushedAgain,
         Step::SealedAgain => TraceStep::SealedAgain,
         Step::Delivered => TraceStep::Delivered,
+        Step::Read => TraceStep::Read,
         Step::Expired => TraceStep::Expired,
         Step::NextTry { .. } => TraceStep::NextTry,
     };
@@ -312,6 +314,11 @@ fn core_event(event: &view::Event, read: Option<&view::MessageView>, now_reach: 
             id: MessageId::new(number.0),
             conversation: contact_id(*contact).conversation(),
             state: message_state(state),
+        }),
+        view::Event::MessageRead { number, contact } => EventBody::MessageState(MessageStateData {
+            id: MessageId::new(number.0),
+            conversation: contact_id(*contact).conversation(),
+            state: message_state(&read?.state),
         }),
         view::Event::MessageDeleted { number, contact } => EventBody::MessageDeleted(MessageDeletedData {
             id: MessageId::new(number.0),
@@ -436,9 +443,9 @@ mod tests {
     fn states_and_reasons_have_the_words_of_the_specification() {
         use view::{DeliveryStage as Stage, QueuedReason as Why};
         let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
-        let stages = [Stage::Queued, Stage::Sent, Stage::Held, Stage::Delivered, Stage::Expired];
+        let stages = [Stage::Queued, Stage::Sent, Stage::Held, Stage::Delivered, Stage::Read, Stage::Expired];
         let names = stages.map(|stage| word(serde_json::to_value(message_state(&state(stage)).name).unwrap()));
-        assert_eq!(names, ["queued", "sent", "held", "delivered", "expired"]);
+        assert_eq!(names, ["queued", "sent", "held", "delivered", "read", "expired"]);
         let reasons =
             [Why::NoPeers, Why::WaitingForKeys, Why::Stamping, Why::Clock, Why::Unanswered, Why::DevicesForked];
         let names = reasons.map(|why| word(serde_json::to_value(reason(why)).unwrap()));
@@ -516,6 +523,7 @@ mod tests {
                 core(view::Event::MessageChanged { number: MessageNumber(33), contact: ContactNumber(5) }),
                 "message.changed",
             ),
+            (core(view::Event::MessageRead { number: MessageNumber(33), contact: ContactNumber(5) }), "message.state"),
             (core(view::Event::Warning { code: "disk".to_owned(), active: true }), "node.warning"),
             (Happening::State(handle::NodeState::Alone), "node.state"),
             (Happening::Peers { connected: 1, in_shard: 1 }, "node.peers"),

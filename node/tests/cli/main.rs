@@ -12,6 +12,7 @@ mod harness;
 mod hostile_sync;
 mod invites;
 mod offline;
+mod reading;
 mod secrecy;
 mod talk;
 mod texts;
