@@ -1,7 +1,7 @@
 //! What was read, and who is told: exactly that, to those who tell too, at next to no cost.
 
 use starling_messenger::record::{HistoryRecord, RecordKind};
-use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, Reply};
+use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Reply};
 use starling_messenger::view::{DeliveryStage, Event};
 use starling_wire::network::NetworkParameters;
 
@@ -245,6 +245,21 @@ fn word_of_it_stands_for_a_confirmation_that_was_lost() {
     net.run(10_000);
     assert_eq!(stages(&net, ANA, &texts), [READ, READ]);
     assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    net.check();
+}
+
+#[test]
+fn a_file_is_read_like_a_text() {
+    let (mut net, bob, ana) = tellers();
+    let file = OutgoingFile { name: "notes.bin".into(), voice: None, bytes: vec![7; 50_000] };
+    let (text, file) = ("for you".to_owned(), Some(Box::new(file)));
+    let send = Command::Send { contact: bob, text, file, reply_to: None, client_id: None, expires_s: None };
+    let Reply::Message { message, .. } = net.command(ANA, send) else { panic!("not sent") };
+    net.run(3_000);
+    assert_eq!(stages(&net, ANA, &[message.number]), [DELIVERED]);
+    read_all(&mut net, BOB, ana);
+    net.run(2_000);
+    assert_eq!(stages(&net, ANA, &[message.number]), [READ]);
     net.check();
 }
 
