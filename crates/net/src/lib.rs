@@ -6,6 +6,7 @@
 
 mod address;
 mod behaviour;
+mod calls;
 mod config;
 mod discovery;
 mod event;
@@ -18,6 +19,7 @@ mod streams;
 mod swarm;
 
 pub use address::{AddressGroup, AddressScope, Endpoint, NodeKey, named_peer};
+pub use calls::Calls;
 pub use config::{
     COMMAND_QUEUE, CONNECTIONS_IN_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_BURST_MAX,
     CONNECTIONS_PER_PEER_MAX, GOSSIP_CREDITS, NetConfig, NetError, PROCESS_MEMORY_MAX_BYTES, REQUEST_QUEUE,

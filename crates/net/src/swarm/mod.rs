@@ -3,6 +3,7 @@
 //! It awaits nothing else. What takes time (streams) runs in tasks of its own, and what the layers above
 //! do not take in time waits in bounded queues whose overflow costs a peer or a caller, never this loop.
 
+mod calling;
 mod connections;
 mod discover;
 mod linking;
@@ -28,6 +29,7 @@ use zeroize::Zeroizing;
 
 use crate::address::{GroupHasher, NodeKey};
 use crate::behaviour::{self, Behaviour, BehaviourEvent};
+use crate::calls::Tally;
 use crate::config::{COMMAND_QUEUE, GOSSIP_CREDITS, NetConfig, NetError, REQUEST_QUEUE};
 use crate::discovery::{Book, ProviderGate, Schedule, Source, seed_address};
 use crate::event::{NetCommand, NetEvent, NetStatus, Refusal};
@@ -98,6 +100,9 @@ struct Task {
     schedule: Schedule,
     gate: ProviderGate,
     dials: BTreeMap<ConnectionId, NodeKey>,
+    /// Calls over QUIC alone, by which it is seen whether UDP is blocked.
+    probes: BTreeMap<ConnectionId, NodeKey>,
+    tally: Tally,
     blocked: BTreeMap<NodeKey, u64>,
     /// Peers to disconnect, and when.
     closing: Vec<(u64, NodeKey)>,
@@ -197,6 +202,8 @@ impl Task {
             schedule: Schedule::new(config.parameters.id(), config.topic),
             gate: ProviderGate::default(),
             dials: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            tally: Tally::default(),
             blocked: BTreeMap::new(),
             closing: Vec::new(),
             bootstrapped: false,
