@@ -11,7 +11,9 @@ use crate::content::Text;
 use crate::post::{Post, PostId};
 use crate::reassembly::confirmed_as;
 use crate::turn::{ContactNumber, MessageNumber, Now};
-use crate::view::{DeliveryStage, DeliveryState, MessageBody, MessageView, QueuedReason, TraceLine, TraceStep};
+use crate::view::{
+    DeliveryStage, DeliveryState, MessageBody, MessageView, QueuedReason, TraceLine, TraceStep, UndeliveredView,
+};
 
 /// Texts, and changes of messages, on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
@@ -538,6 +540,23 @@ impl Outbox {
             counts.1 += u32::from(view.state.stage < DeliveryStage::Delivered);
         }
         counts
+    }
+
+    /// Texts that nobody confirmed, the oldest first.
+    pub(crate) fn undelivered(&self) -> Vec<UndeliveredView> {
+        let texts = self.iter().filter_map(|item| Some((item, &item.text()?.view)));
+        let open = texts.filter(|(_, view)| {
+            use DeliveryStage::{Expired, Held, Queued, Sent};
+            matches!(view.state.stage, Queued | Sent | Held | Expired)
+        });
+        let view = |(item, view): (&Item, &MessageView)| UndeliveredView {
+            number: view.number,
+            contact: view.contact,
+            created_unix_ms: view.created_unix_ms,
+            state: view.state,
+            next_try_unix_ms: item.next_seal_unix_ms().filter(|_| item.expired_unix_ms.is_none()),
+        };
+        open.map(view).collect()
     }
 
     /// What happened to a text so far, its last part included.
