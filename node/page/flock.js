@@ -2,10 +2,10 @@
 /** The flock: this node in the middle, the peers around it, and what it carries for everybody. */
 
 import { get, wordsOf } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, icon } from "./dom.js";
 import { model } from "./model.js";
 import { heading } from "./people.js";
-import { count, nodeState, reach, size } from "./words.js";
+import { count, line, nodeState, reach, size } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LOOK_MS = 5000;
@@ -33,18 +33,28 @@ function drawing(peers) {
   return picture;
 }
 
+/** What the node finds when it looks at itself: what fails first, what is well in one line. @param {import("./types").Check[]} checks */
+function findings(checks) {
+  /** @param {string} verdict */
+  const of = (verdict) => checks.filter((one) => one.verdict === verdict);
+  /** @param {"cross" | "triangle" | "tick"} shape @param {string} word @param {string} text @param {string[]} next */
+  const item = (shape, word, text, next) => h("li", null, icon(shape), " ", h("strong", null, word), ` ${line(text)}`, next.map((one) => h("div", { class: "hint" }, one.startsWith("starling ") ? h("code", null, one) : line(one))));
+  const well = of("ok").map((one) => one.message).join(", ");
+  return [h("h2", null, "Doctor"), h("ul", { class: "plain" }, of("fail").map((one) => item("cross", "Fails:", one.message, one.next)),
+    of("warn").map((one) => item("triangle", "Warning:", one.message, one.next)), well ? item("tick", "Well:", well, []) : null)];
+}
+
 export function flock() {
   const body = h("div", null, h("p", { class: "loading" }, "One moment..."));
   const view = h("section", { class: "view" }, heading("Flock"), body);
   const draw = async () => {
     try {
-      const [{ peers }] = await Promise.all([get("/v1/peers"), model.refreshStatus()]);
+      const [{ peers }, { checks }] = await Promise.all([get("/v1/peers"), get("/v1/doctor"), model.refreshStatus()]);
       const status = model.status;
       if (!status) return;
       const store = status.store;
       fill(body, h("p", { class: "lead" }, `${nodeState(status)}. `, reach(status.reach)),
-        status.state === "alone" ? h("p", null, "Three ways in: an invite from a friend, somebody on this network (found by itself), or an address: ", h("code", null, "starling peers add <address>")) : null,
-        drawing(peers),
+        drawing(peers), findings(checks),
         h("dl", null,
           h("dt", null, "Network"), h("dd", null, status.network),
           h("dt", null, "Peers"), h("dd", null, `${status.peers?.connected ?? 0} connected, ${status.peers?.in_shard ?? 0} in your shard, ${status.peers?.known ?? 0} known`),

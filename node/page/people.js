@@ -41,7 +41,7 @@ export function inviteView() {
     h("textarea", { class: "link", readOnly: true, rows: 4, value: invite.link, "aria-label": "The invite", onfocus: (/** @type {Event} */ event) => /** @type {HTMLTextAreaElement} */ (event.target).select() }),
     h("div", { class: "row" }, button("Copy the invite", () => void copy(invite.link), { class: "primary" })),
     h("p", null, `For one person. Valid until ${date(invite.expires)}, ${clock(invite.expires)}. Send it by a way you trust: whoever uses it first becomes '${line(invite.for ?? "your contact")}'.`),
-    h("p", { class: "hint" }, reach(invite.reach), invite.names_own_address ? " The invite names this node's address." : "")));
+    h("p", { class: "hint" }, reach(invite.reach), invite.reach === "direct" ? null : [" See: ", h("a", { href: "#/flock" }, "starling doctor"), "."], invite.names_own_address ? " The invite names this node's address." : "")));
   const draw = async () => {
     try {
       const { invites } = await get("/v1/invites");

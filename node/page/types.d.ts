@@ -19,6 +19,7 @@ export interface Status {
   protected: string; warnings: Warning[]; name: string | null; peer: string | null; addresses: string[]; requests: number | null;
 }
 export interface Peer { peer: string; address: string; outbound: boolean; held: boolean; in_shard: boolean; ping_ms: number | null }
+export interface Check { name: string; verdict: string; message: string; next: string[] }
 export interface Invite { id: string; link: string; bytes: number; for: string | null; expires: string; reach: string; state: string; used_by: string | null; names_own_address: boolean | null; qr_svg?: string }
 export interface Preview {
   name: string; account: string; network: string | null; this_network: boolean; one_use: boolean; expires: string | null; expired: boolean; own: boolean;

@@ -155,8 +155,8 @@ export function reach(reach) {
     case "direct": return "Others can reach this node directly.";
     case "punchable": return "Others can reach this node through a hole in its NAT.";
     case "relayed": return "Others reach this node through another one.";
-    case "outgoing_only": return "Nobody outside your network can reach this node yet: an invite works on this Wi-Fi only.";
-    default: return "Whether others can reach this node is not known yet.";
+    case "outgoing_only": return "Nobody outside your network can reach this node yet: it works on this Wi-Fi only.";
+    default: return "It is not known yet whether anybody outside your network can reach this node: be sure of this Wi-Fi only.";
   }
 }
 

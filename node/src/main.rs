@@ -7,6 +7,7 @@ mod logging;
 mod memory;
 mod picture;
 mod server;
+mod spans;
 
 fn main() -> std::process::ExitCode {
     cli::run(memory::guard())

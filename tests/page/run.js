@@ -466,6 +466,30 @@ test("every screen is accessible, light and dark, wide and 320 px, at twice the 
   await end();
 });
 
+test("the flock says what is wrong, why, and what to do, in words and shapes", async () => {
+  const home = new Home(network());
+  await home.start();
+  home.run("id", "--name", "Ana");
+  const page = await browse(home);
+  await page.locator(".listhead").waitFor();
+  await page.goto(`${home.url}/#/flock`);
+  const lone = page.locator("li", { hasText: "not connected to anyone" });
+  await lone.getByText("Fails:").waitFor();
+  assert.equal(await lone.locator("svg.icon").count(), 1, "a shape, for who does not see the colour");
+  for (const way of ["an invite from a friend: starling add <invite>", "someone on this network: not looked for, as mDNS is off", "an address you know: starling peers add <address>"]) await lone.getByText(way).waitFor();
+  await page.locator("li", { hasText: "Well:" }).getByText("vault opens").waitFor();
+  await accessible(page, "lonely flock");
+  const said = home.run("id", "--json");
+  const friend = new Home(home.network);
+  await friend.start();
+  friend.run("peers", "add", JSON.parse(said).addresses[0]);
+  await page.getByText("1 peer answered in the last minute").waitFor();
+  await lone.waitFor({ state: "detached" });
+  assert.deepEqual(page.faults, []);
+  await page.context().close();
+  await Promise.all([home.remove(), friend.remove()]);
+});
+
 test("weight and first paint", async () => {
   const { a, end } = await friends();
   await a.locator(".chats a").waitFor();

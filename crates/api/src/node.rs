@@ -116,6 +116,9 @@ pub struct Status {
     pub recovered: Option<u32>,
     /// Process id of the node.
     pub pid: u32,
+    /// Whether UDP is blocked here: several peers answer over TCP, and nobody over QUIC.
+    #[serde(default)]
+    pub udp_blocked: bool,
 }
 
 /// Peers, counted.

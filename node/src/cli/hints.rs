@@ -21,6 +21,8 @@ pub(crate) const OPEN: &str = "starling open";
 pub(crate) const CONTACTS: &str = "starling contacts";
 /// Who asks to be.
 pub(crate) const REQUESTS: &str = "starling requests";
+/// Looks for what is wrong.
+pub(crate) const DOCTOR: &str = "starling doctor";
 /// Starts the node.
 pub(crate) const UP: &str = "starling";
 /// Destroys what is on this computer.
@@ -30,8 +32,22 @@ pub(crate) const PRINT_CONFIG: &str = "starling up --print-config";
 
 /// All of the above, for the test.
 #[cfg(test)]
-pub(crate) const ALL: &[&str] =
-    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, OPEN, CONTACTS, REQUESTS, UP, WIPE, PRINT_CONFIG];
+pub(crate) const ALL: &[&str] = &[
+    STOP,
+    ADD,
+    INVITE,
+    INVITES,
+    PEERS_ADD,
+    PASSPHRASE,
+    UNLOCK,
+    OPEN,
+    CONTACTS,
+    REQUESTS,
+    DOCTOR,
+    UP,
+    WIPE,
+    PRINT_CONFIG,
+];
 
 /// The life of a message.
 pub(crate) fn trace(message: &str) -> String {

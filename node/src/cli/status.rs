@@ -89,7 +89,8 @@ fn lines(status: &Status) -> Vec<String> {
         lines.push(format!("Tried    {local}{} remembered peers, {} invites", tried.remembered, tried.invited));
     }
     if status.peers.is_some() {
-        lines.push(format!("Reach    {}", reach(status.reach)));
+        let blocked = if status.udp_blocked { " (UDP blocked)" } else { "" };
+        lines.push(format!("Reach    {}{blocked}", reach(status.reach)));
         let sender =
             if status.sender_hidden { "hidden" } else { "not hidden: the node that publishes for you knows it" };
         lines.push(format!("Sender   {sender}"));
@@ -104,7 +105,7 @@ fn lines(status: &Status) -> Vec<String> {
     if let Some(clock) = &status.clock {
         lines.push(format!(
             "Clock    {} ({})",
-            offset(clock.offset_ms),
+            spans::offset(clock.offset_ms),
             super::counted(u64::from(clock.samples), "peer")
         ));
     }
@@ -115,17 +116,6 @@ fn lines(status: &Status) -> Vec<String> {
         lines.push("Vault    protected by a passphrase".to_owned());
     }
     lines
-}
-
-/// `+0.1 s`, `-3 h 12 min`: this computer's clock against the others'.
-fn offset(offset_ms: i64) -> String {
-    let sign = if offset_ms < 0 { '-' } else { '+' };
-    let span = Duration::from_millis(offset_ms.unsigned_abs());
-    if span < Duration::from_secs(60) {
-        format!("{sign}{:.1} s", span.as_secs_f64())
-    } else {
-        format!("{sign}{}", spans::rough(span))
-    }
 }
 
 /// Reach in a few words.
@@ -169,7 +159,12 @@ mod tests {
                 "Clock    +0.1 s (9 peers)",
             ]
         );
-        assert_eq!(offset(-11_520_000), "-3 h 12 min");
+    }
+
+    #[test]
+    fn blocked_udp_stands_beside_the_reach() {
+        let status = Status { reach: Reach::OutgoingOnly, udp_blocked: true, ..example() };
+        assert_eq!(lines(&status)[1], "Reach    outgoing only (UDP blocked)");
     }
 
     #[test]

@@ -4,12 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use starling_messenger::turn::{Command, Reply};
+use starling_net::Calls;
 use starling_store::reader::Reader;
 use starling_wire::invite::InvitePeer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::preferences::{Preference, Preferences};
+use crate::spans::counted;
 
 /// State of the daemon as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -54,6 +56,8 @@ pub(crate) struct PeerView {
     pub(crate) in_shard: bool,
     /// Last ping round trip, ms.
     pub(crate) ping_ms: Option<u32>,
+    /// Milliseconds since it last answered a ping.
+    pub(crate) answered_ms_ago: Option<u64>,
 }
 
 /// The network side of `status`.
@@ -73,6 +77,14 @@ pub(crate) struct NetworkView {
     pub(crate) reach: Reach,
     /// Something is wrong with the network that a person must know, e.g. other parameters.
     pub(crate) problem: Option<String>,
+    /// An address that could not be listened on, and why.
+    pub(crate) listen_failed: Option<String>,
+    /// Peers found with other parameters than ours.
+    pub(crate) mismatches: u64,
+    /// What became of connections.
+    pub(crate) calls: Calls,
+    /// The configuration names an address at which others reach this node.
+    pub(crate) has_external: bool,
     /// Ways to peers that were tried without success: `mdns`, remembered peers, invites.
     pub(crate) tried: Tried,
     /// The data directory was older than what ran here last: the node went on as a new device.
@@ -97,6 +109,15 @@ pub(crate) struct Tried {
     pub(crate) remembered: u32,
     /// Nodes named in invites and addresses.
     pub(crate) invited: u32,
+}
+
+impl Tried {
+    /// `this network (mDNS), 0 remembered peers, 0 invites`
+    pub(crate) fn words(&self) -> String {
+        let local = if self.mdns { "this network (mDNS), " } else { "" };
+        let remembered = counted(u64::from(self.remembered), "remembered peer");
+        format!("{local}{remembered}, {}", counted(u64::from(self.invited), "invite"))
+    }
 }
 
 /// How the master key is protected.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use starling_net::Calls;
 use starling_store::disk::{Ballast, OWN_FREE_BYTES_MIN, STRANGERS_FREE_BYTES_MIN};
 use starling_store::lock::DirectoryLock;
 use starling_store::reader::Reader;
@@ -236,7 +237,10 @@ impl Lifecycle {
                 () = &mut alone_at, if self.state() == NodeState::Joining => {
                     self.set_state(&opened, NodeState::Alone);
                 }
-                _ = housekeeping.tick() => self.housekeeping(&opened),
+                _ = housekeeping.tick() => {
+                    self.housekeeping(&opened);
+                    self.look_at_network(&opened, &mut view);
+                }
             }
         };
         match ended {
@@ -289,8 +293,12 @@ impl Lifecycle {
             connected: 0,
             in_shard: 0,
             known: 0,
-            reach: self.reach(),
+            reach: self.reach(&Calls::default()),
             problem: None,
+            listen_failed: None,
+            mismatches: 0,
+            calls: Calls::default(),
+            has_external: !self.settings.external_addresses.is_empty(),
             tried: Tried {
                 mdns: self.settings.mdns,
                 remembered: opened.remembered,
@@ -300,12 +308,29 @@ impl Lifecycle {
         }
     }
 
-    /// Without a test of reachability by others, only what the configuration and the scope say is known.
-    fn reach(&self) -> Reach {
-        if !self.settings.external_addresses.is_empty() || self.settings.parameters.scope != Scope::Internet {
+    /// What the configuration and the scope say, and what connections have shown: nobody is asked to call back.
+    fn reach(&self, calls: &Calls) -> Reach {
+        let told = !self.settings.external_addresses.is_empty() || self.settings.parameters.scope != Scope::Internet;
+        if told || calls.is_reached_from_outside() {
             Reach::Direct
+        } else if calls.udp_is_blocked() {
+            Reach::OutgoingOnly
         } else {
             Reach::Unknown
+        }
+    }
+
+    /// Takes up what the network says of itself, and tells it if it is news.
+    fn look_at_network(&self, opened: &Opened, view: &mut NetworkView) {
+        let status = opened.net_status();
+        let before = view.clone();
+        (view.known, view.mismatches, view.calls) = (count(status.known), status.parameters_mismatches, status.calls);
+        view.reach = self.reach(&view.calls);
+        if view.reach != before.reach {
+            opened.log(Happening::Reach(view.reach));
+        }
+        if *view != before {
+            self.shared.network.send_replace(Some(view.clone()));
         }
     }
 
@@ -381,7 +406,10 @@ impl Lifecycle {
             Notice::Listening(addresses) => {
                 view.addresses = addresses.iter().map(|address| format!("{address}/p2p/{}", view.peer)).collect();
             }
-            Notice::ListenFailed(address) => view.problem = Some(format!("cannot listen on {address}")),
+            Notice::ListenFailed(address) => {
+                view.problem = Some(format!("cannot listen on {address}"));
+                view.listen_failed = Some(address);
+            }
             Notice::OtherParameters => {
                 view.problem = Some(
                     "a node of a network with this name uses other parameters; compare [network] of both configs"
@@ -402,8 +430,8 @@ impl Lifecycle {
                 }
             }
         }
-        view.known = opened.known_peers();
         self.shared.network.send_replace(Some(view.clone()));
+        self.look_at_network(opened, view);
     }
 
     fn housekeeping(&self, opened: &Opened) {

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use starling_messenger::messenger::{Messenger, Setup};
 use starling_messenger::turn::{Input, Turn};
 use starling_net::NetCommand;
-use starling_net::{NetConfig, NetHandle};
+use starling_net::{NetConfig, NetHandle, NetStatus};
 use starling_relay::push::OnionSecret;
 use starling_store::pool_files::PoolOptions;
 use starling_store::reader::Reader;
@@ -221,6 +221,7 @@ impl Opened {
             held: peer.held,
             in_shard: peer.in_shard,
             ping_ms: peer.round_trip_ms,
+            answered_ms_ago: peer.answered_ms_ago,
         };
         self.net.peers().await.into_iter().map(view).collect()
     }
@@ -250,9 +251,9 @@ impl Opened {
         }
     }
 
-    /// Addresses of nodes that are known.
-    pub(crate) fn known_peers(&self) -> u32 {
-        u32::try_from(self.net.status().borrow().known).unwrap_or(u32::MAX)
+    /// What the network says of itself now.
+    pub(crate) fn net_status(&self) -> NetStatus {
+        self.net.status().borrow().clone()
     }
 
     /// Tells the core how much room the disk has.

@@ -48,7 +48,7 @@ pub(crate) fn protected(protection: handle::Protection) -> node::Protected {
 }
 
 pub(crate) fn peer(view: handle::PeerView) -> node::Peer {
-    let handle::PeerView { peer, address, outbound, held, in_shard, ping_ms } = view;
+    let handle::PeerView { peer, address, outbound, held, in_shard, ping_ms, answered_ms_ago: _ } = view;
     node::Peer { peer, address, outbound, held, in_shard, ping_ms }
 }
 

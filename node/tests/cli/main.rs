@@ -7,6 +7,7 @@ mod chat;
 mod copied_back;
 mod daemon;
 mod disappearing;
+mod doctor;
 mod harness;
 mod hostile_sync;
 mod invites;

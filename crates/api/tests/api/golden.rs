@@ -135,6 +135,7 @@ fn status() {
         requests: Some(0),
         recovered: Some(0),
         pid: 4_121,
+        udp_blocked: false,
     };
     golden(
         &status,
@@ -145,7 +146,7 @@ fn status() {
             r#""limit_bytes":6442450944,"disk_free_bytes":81234567168},"clock":{"offset_ms":104,"samples":9},"#,
             r#""protected":"keyfile","warnings":[{"code":"no_passphrase","message":"...","hint":"starling passphrase","#,
             r#""degraded":false}],"api":"http://127.0.0.1:7827","name":"Ana","peer":"12D3","addresses":[],"#,
-            r#""tried":{"mdns":true,"remembered":0,"invited":1},"requests":0,"recovered":0,"pid":4121}"#
+            r#""tried":{"mdns":true,"remembered":0,"invited":1},"requests":0,"recovered":0,"pid":4121,"udp_blocked":false}"#
         ),
     );
 }

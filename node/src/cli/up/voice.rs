@@ -77,10 +77,7 @@ fn first_steps(tried: Tried, protection: Protection) -> Vec<String> {
 
 /// What somebody sees who stays alone.
 fn what_was_tried(tried: Tried) -> String {
-    let local = if tried.mdns { "this network (mDNS), " } else { "" };
-    let remembered = counted(u64::from(tried.remembered), "remembered peer");
-    let invited = counted(u64::from(tried.invited), "invite");
-    format!("Tried: {local}{remembered}, {invited}.")
+    format!("Tried: {}.", tried.words())
 }
 
 impl Voice {
