@@ -13,6 +13,7 @@ mod event;
 mod gossip;
 mod handle;
 pub mod links;
+mod metering;
 mod peers;
 mod quiet;
 mod streams;
@@ -29,5 +30,6 @@ pub use event::{
 };
 pub use handle::{NetEvents, NetHandle};
 pub use libp2p::{Multiaddr, PeerId};
+pub use metering::Traffic;
 pub use streams::SyncStream;
 pub use swarm::start;

@@ -36,6 +36,7 @@ use crate::event::{NetCommand, NetEvent, NetStatus, Refusal};
 use crate::gossip::Tokens;
 use crate::handle::{Lanes, NetEvents, NetHandle, Request};
 use crate::links::{Plan, TICK_MS};
+use crate::metering::Meter;
 use crate::peers::Peers;
 use crate::streams::link::LinkStream;
 use report::Outbox;
@@ -157,8 +158,10 @@ pub fn start(config: NetConfig) -> Result<(NetHandle, NetEvents), NetError> {
     let (syncs, syncs_receiver) = mpsc::channel(SYNC_LANE);
     let (gossip, gossip_receiver) = mpsc::channel(GOSSIP_CREDITS);
     let lanes = Lanes { control, pushes, syncs, gossip };
-    let task = Task::new(config, lanes, (work, requests), status)?;
-    let handle = NetHandle { work: work_sender, requests: requests_sender, status: status_receiver, node: task.node };
+    let meter = Arc::new(Meter::default());
+    let task = Task::new(config, lanes, (work, requests), status, &meter)?;
+    let (requests, node) = (requests_sender, task.node);
+    let handle = NetHandle { work: work_sender, requests, status: status_receiver, node, meter };
     let events = NetEvents {
         control: control_receiver,
         pushes: pushes_receiver,
@@ -175,6 +178,7 @@ impl Task {
         lanes: Lanes,
         (work, requests): (mpsc::Receiver<NetCommand>, mpsc::Receiver<Request>),
         status: watch::Sender<NetStatus>,
+        meter: &Arc<Meter>,
     ) -> Result<Self, NetError> {
         let random = |error: rand::rngs::SysError| NetError::Transport(error.to_string());
         let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(random)?;
@@ -188,7 +192,7 @@ impl Task {
         let node = NodeKey(signing.verifying_key().to_bytes());
         let dht_server = scope != Scope::Internet || !config.external_addresses.is_empty();
         let mut task = Self {
-            swarm: behaviour::build(&config, keypair, dht_server)?,
+            swarm: behaviour::build(&config, keypair, dht_server, meter)?,
             parameters_hash: config.parameters.hash(),
             topic: behaviour::gossip_topic(&config.parameters, config.topic).hash(),
             signing,
