@@ -52,7 +52,7 @@ export function flock() {
       const [{ peers }, { checks }] = await Promise.all([get("/v1/peers"), get("/v1/doctor"), model.refreshStatus()]);
       const status = model.status;
       if (!status) return;
-      const store = status.store;
+      const { store, traffic: day } = status;
       fill(body, h("p", { class: "lead" }, `${nodeState(status)}. `, reach(status.reach)),
         drawing(peers), findings(checks),
         h("dl", null,
@@ -61,6 +61,7 @@ export function flock() {
           h("dt", null, "Sender"), h("dd", null, status.sender_hidden ? "hidden" : "the neighbour that takes a message knows which node it came from"),
           store ? [h("dt", null, "Kept for everybody"), h("dd", null, `${count(store.envelopes, "sealed envelope")}, ${size(store.bytes)} of ${size(store.limit_bytes)} `, h("progress", { max: store.limit_bytes, value: store.bytes, "aria-label": "Room used" }))] : null,
           store ? [h("dt", null, "Free on this disk"), h("dd", null, size(store.disk_free_bytes))] : null,
+          day ? [h("dt", null, "Traffic today"), h("dd", null, `${size(day.sent_bytes)} sent, ${size(day.received_bytes)} received; a day is planned for ${size(day.budget_day_bytes)} each way `, h("progress", { max: day.budget_day_bytes, value: Math.max(day.sent_bytes, day.received_bytes), "aria-label": "Of the day's budget" }))] : null,
           status.outbox ? [h("dt", null, "Your messages"), h("dd", null, `${status.outbox.queued} waiting here, ${status.outbox.undelivered} not yet delivered`)] : null,
           status.clock ? [h("dt", null, "Clock"), h("dd", null, `${(Math.abs(status.clock.offset_ms) / 1000).toFixed(1)} s ${status.clock.offset_ms < 0 ? "behind" : "ahead of"} ${count(status.clock.samples, "peer")}`)] : null),
         h("div", { class: "tablebox", tabindex: "0", role: "region", "aria-label": "Peers" }, h("table", null, h("caption", null, "Peers"), h("thead", null, h("tr", null, ["Peer", "Address", "Role", "Round trip"].map((head) => h("th", { scope: "col" }, head)))),

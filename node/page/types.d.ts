@@ -17,6 +17,7 @@ export interface Status {
   sender_hidden: boolean; outbox: { queued: number; undelivered: number } | null;
   store: { envelopes: number; bytes: number; limit_bytes: number; disk_free_bytes: number } | null; clock: { offset_ms: number; samples: number } | null;
   protected: string; warnings: Warning[]; name: string | null; peer: string | null; addresses: string[]; requests: number | null;
+  traffic?: { day: string; sent_bytes: number; received_bytes: number; budget_day_bytes: number } | null;
 }
 export interface Peer { peer: string; address: string; outbound: boolean; held: boolean; in_shard: boolean; ping_ms: number | null }
 export interface Check { name: string; verdict: string; message: string; next: string[] }

@@ -485,6 +485,9 @@ test("the flock says what is wrong, why, and what to do, in words and shapes", a
   friend.run("peers", "add", JSON.parse(said).addresses[0]);
   await page.getByText("1 peer answered in the last minute").waitFor();
   await lone.waitFor({ state: "detached" });
+  const traffic = page.locator("dd", { hasText: "a day is planned for 288 MB each way" });
+  assert.match(await traffic.textContent(), /^[\d.]+ (bytes|KB|MB) sent, [\d.]+ (bytes|KB|MB) received/);
+  assert.ok(await traffic.locator("progress").evaluate((bar) => bar.value > 0 && bar.max === 288_000_000));
   assert.deepEqual(page.faults, []);
   await page.context().close();
   await Promise.all([home.remove(), friend.remove()]);

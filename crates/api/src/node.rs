@@ -119,6 +119,24 @@ pub struct Status {
     /// Whether UDP is blocked here: several peers answer over TCP, and nobody over QUIC.
     #[serde(default)]
     pub udp_blocked: bool,
+    /// What went over the network today; `null` while the vault is locked.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
+}
+
+/// What went over the network today, in all streams of all connections; what encryption and packets add is not counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Traffic {
+    /// The day, UTC: `2026-11-23`.
+    pub day: String,
+    /// To peers.
+    pub sent_bytes: u64,
+    /// From peers.
+    pub received_bytes: u64,
+    /// Sealed messages that the shard is planned to carry a day: about so much comes to a node, and goes on from it.
+    pub budget_day_bytes: u64,
+    /// The most of them that any hour may hold.
+    pub budget_hour_bytes: u64,
 }
 
 /// Peers, counted.

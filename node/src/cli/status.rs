@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 
 /// Without what changes all the time.
 fn lasting(status: &Status) -> Status {
-    let mut lasting = Status { uptime_s: 0, clock: None, ..status.clone() };
+    let mut lasting = Status { uptime_s: 0, clock: None, traffic: None, ..status.clone() };
     if let Some(store) = &mut lasting.store {
         store.disk_free_bytes = 0;
     }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::preferences::{Preference, Preferences};
+use super::traffic::Day;
 use crate::spans::counted;
 
 /// State of the daemon as a whole.
@@ -229,6 +230,7 @@ pub(crate) struct Shared {
     pub(crate) protection: watch::Sender<Protection>,
     pub(crate) newest_event: watch::Sender<u64>,
     pub(crate) free_bytes: watch::Sender<u64>,
+    pub(crate) traffic: watch::Sender<Option<Day>>,
     pub(crate) control: mpsc::Sender<Control>,
     pub(crate) open: Mutex<Option<Open>>,
 }
@@ -263,6 +265,11 @@ impl Node {
     /// Bytes free where the data directory lies, as last measured.
     pub(crate) fn free_bytes(&self) -> u64 {
         *self.shared.free_bytes.borrow()
+    }
+
+    /// What went over the network today, as last measured; absent while locked.
+    pub(crate) fn traffic(&self) -> Option<Day> {
+        *self.shared.traffic.borrow()
     }
 
     /// Sequence number of the newest committed event; changes wake its followers.

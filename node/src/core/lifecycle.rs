@@ -22,6 +22,7 @@ use super::handle::{
 };
 use super::lanes::Stopped;
 use super::opened::Opened;
+use super::traffic::DayCount;
 
 /// How long a node looks for its first neighbour before it says that it is alone.
 const ALONE_AFTER: Duration = Duration::from_secs(30);
@@ -82,6 +83,7 @@ pub(crate) fn start(settings: Settings) -> anyhow::Result<(Node, JoinHandle<anyh
         protection: watch::Sender::new(protection),
         newest_event: watch::Sender::new(0),
         free_bytes: watch::Sender::new(free),
+        traffic: watch::Sender::new(None),
         control,
         open: Mutex::new(None),
     });
@@ -134,6 +136,7 @@ impl Lifecycle {
                 Ended::Locked(answer) => {
                     self.master = None;
                     self.shared.network.send_replace(None);
+                    self.shared.traffic.send_replace(None);
                     self.shared.state.send_replace(NodeState::Locked);
                     let _ = answer.send(Ok(()));
                 }
@@ -212,6 +215,7 @@ impl Lifecycle {
     /// Runs the opened node until it is told to stop or to lock itself.
     async fn serve(&mut self, opened: Opened, mut notices: mpsc::Receiver<Notice>) -> anyhow::Result<(Stopped, Ended)> {
         let mut view = self.first_view(&opened);
+        let mut traffic = DayCount::new(opened.traffic_before);
         self.set_state(&opened, NodeState::Joining);
         self.shared.network.send_replace(Some(view.clone()));
         let alone_at = tokio::time::sleep(ALONE_AFTER);
@@ -240,6 +244,7 @@ impl Lifecycle {
                 _ = housekeeping.tick() => {
                     self.housekeeping(&opened);
                     self.look_at_network(&opened, &mut view);
+                    self.count_traffic(&opened, &mut traffic, false);
                 }
             }
         };
@@ -256,6 +261,7 @@ impl Lifecycle {
                 opened.remember(&peers);
             }
         }
+        self.count_traffic(&opened, &mut traffic, true);
         let reader = opened.reader();
         let locked = matches!(ended, Ended::Locked(_));
         let stopped = opened.close(locked).await?;
@@ -432,6 +438,16 @@ impl Lifecycle {
         }
         self.shared.network.send_replace(Some(view.clone()));
         self.look_at_network(opened, view);
+    }
+
+    /// Adds to what went over the network today.
+    fn count_traffic(&self, opened: &Opened, traffic: &mut DayCount, last: bool) {
+        let now = opened.clock.now();
+        let day = traffic.look(opened.traffic(), now.unix_ms);
+        self.shared.traffic.send_replace(Some(day));
+        if let Some(write) = traffic.write(now.monotonic_ms, last) {
+            opened.keep(write);
+        }
     }
 
     fn housekeeping(&self, opened: &Opened) {

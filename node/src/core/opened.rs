@@ -9,9 +9,10 @@ use anyhow::Context;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use starling_messenger::messenger::{Messenger, Setup};
+use starling_messenger::record::VaultWrite;
 use starling_messenger::turn::{Input, Turn};
 use starling_net::NetCommand;
-use starling_net::{NetConfig, NetHandle, NetStatus};
+use starling_net::{NetConfig, NetHandle, NetStatus, Traffic};
 use starling_relay::push::OnionSecret;
 use starling_store::pool_files::PoolOptions;
 use starling_store::reader::Reader;
@@ -36,6 +37,7 @@ use super::preferences::{Preference, Preferences};
 use super::release::Release;
 use super::starts::Starts;
 use super::sync_driver::SyncDriver;
+use super::traffic::Day;
 use super::workers::Workers;
 
 /// Other nodes by which a guest may join: with so many, the own address stays out of an invite.
@@ -65,6 +67,10 @@ pub(crate) struct Opened {
     pub(crate) closing: CancellationToken,
     /// The data directory was older than what ran here last.
     pub(crate) copied_back: bool,
+    /// What earlier runs counted.
+    pub(crate) traffic_before: Day,
+    /// The clock of this run.
+    pub(crate) clock: Clock,
 }
 
 /// The vault's contents that the network and the messenger start from.
@@ -72,6 +78,7 @@ struct Start {
     starts: Starts,
     preferences: Preferences,
     copied_back: bool,
+    traffic: Day,
     vault: Vault,
     messenger: Messenger<NodePool>,
     first: Turn,
@@ -135,6 +142,8 @@ impl Opened {
             preferences: watch::Sender::new(start.preferences),
             closing: CancellationToken::new(),
             copied_back: start.copied_back,
+            traffic_before: start.traffic,
+            clock: start.clock,
             peer: net.node().peer_id().to_string(),
             net,
             lanes,
@@ -175,10 +184,20 @@ impl Opened {
         self.batch(Vec::new(), vec![happening], None);
     }
 
+    /// What went over the network in this run.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.net.traffic()
+    }
+
+    /// Keeps a record of the daemon's own.
+    pub(crate) fn keep(&self, write: VaultWrite) {
+        self.batch(vec![write], Vec::new(), None);
+    }
+
     /// Remembers the peers for the next start.
     pub(crate) fn remember(&self, peers: &[starling_net::CachedPeer]) {
         if let Some(write) = remember_peers(&self.network, peers) {
-            self.batch(vec![write], Vec::new(), None);
+            self.keep(write);
         }
     }
 
@@ -199,12 +218,7 @@ impl Opened {
         }
     }
 
-    fn batch(
-        &self,
-        writes: Vec<starling_messenger::record::VaultWrite>,
-        happenings: Vec<Happening>,
-        done: Option<oneshot::Sender<()>>,
-    ) {
+    fn batch(&self, writes: Vec<VaultWrite>, happenings: Vec<Happening>, done: Option<oneshot::Sender<()>>) {
         let batch = Batch { at_unix_ms: Clock::unix_ms_now(), writes, happenings, outputs: Vec::new(), done };
         // Dropped when the disk is far behind: a count of peers is no loss, and the cache comes again.
         if self.commits.try_send(batch).is_err() {
@@ -326,6 +340,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     }
     let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
     let preferences = get(&Preferences::key())?.map(|bytes| Preferences::decode(&bytes)).unwrap_or_default();
+    let traffic = get(&Day::key())?.map(|bytes| Day::decode(&bytes)).unwrap_or_default();
     let options = PoolOptions { cap_bytes: settings.disk_limit_bytes, ..PoolOptions::default() };
     let pool = || NodePool::open(&settings.data, &settings.parameters, options).context("the pool");
     // A new one at each start: what was pushed through this node earlier can no longer be opened, and no cell
@@ -358,6 +373,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
         starts,
         preferences,
         copied_back,
+        traffic,
         vault,
         messenger,
         first,

@@ -12,3 +12,4 @@ mod openapi;
 mod page;
 mod people;
 mod sends;
+mod traffic;

@@ -76,6 +76,7 @@ pub(super) async fn present(app: &App) -> Result<Status, Fault> {
         requests: core.as_ref().map(|view| view.requests),
         recovered: core.as_ref().map(|view| view.recovered),
         pid: std::process::id(),
+        traffic: app.node.traffic().map(|day| convert::traffic(day, &app.network)),
         udp_blocked: network.as_ref().is_some_and(|view| view.calls.udp_is_blocked()),
     })
 }
