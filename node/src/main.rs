@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod core;
+mod export;
 mod logging;
 mod memory;
 mod picture;

@@ -25,6 +25,13 @@ pub(crate) const REQUESTS: &str = "starling requests";
 pub(crate) const DOCTOR: &str = "starling doctor";
 /// Starts the node.
 pub(crate) const UP: &str = "starling";
+/// What is left to who forgot the passphrase. Literal, as in the failure table.
+pub(crate) const FORGOTTEN: &str =
+    "Nobody can reset it. With a backup: starling backup restore FILE. Without: starling wipe, then new invites.";
+/// What can be read of a damaged vault, as a backup.
+pub(crate) const SALVAGE: &str = "starling backup create --salvage FILE";
+/// Goes on from a backup, where nothing can be read any more.
+pub(crate) const RESTORE: &str = "With a backup: move the data directory away, then starling backup restore FILE";
 /// Destroys what is on this computer.
 pub(crate) const WIPE: &str = "starling wipe --yes-delete-everything";
 /// All fields of the configuration.
@@ -44,6 +51,7 @@ pub(crate) const ALL: &[&str] = &[
     CONTACTS,
     REQUESTS,
     DOCTOR,
+    SALVAGE,
     UP,
     WIPE,
     PRINT_CONFIG,

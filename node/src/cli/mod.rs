@@ -137,6 +137,7 @@ enum Command {
     /// Protect this computer's copy by a passphrase, change it, or remove it.
     Passphrase(passphrase::Arguments),
     /// Open a node that waits for its passphrase.
+    #[command(after_help = format!("Forgotten? {}", hints::FORGOTTEN))]
     Unlock(unlock::Arguments),
     /// Close the vault until its passphrase is given again.
     Lock(lock::Arguments),

@@ -17,7 +17,7 @@ use starling_relay::push::OnionSecret;
 use starling_store::pool_files::PoolOptions;
 use starling_store::reader::Reader;
 use starling_store::seal_at_rest::MasterKey;
-use starling_store::vault::Vault;
+use starling_store::vault::{Vault, VaultHealth};
 use starling_wire::envelope::TopicId;
 use starling_wire::invite::InvitePeer;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,6 +46,20 @@ const OTHERS_ENOUGH: usize = 2;
 const NOTICES_MAX: usize = 64;
 /// Reconciliations that may wait to be started.
 const SYNC_ORDERS_MAX: usize = 32;
+
+/// Some of the vault's records fail their check.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("{}", words(.0))]
+pub(crate) struct DamagedRecords(pub(crate) VaultHealth);
+
+/// `Vault record 3 of 14 fails its check`
+fn words(health: &VaultHealth) -> String {
+    let &VaultHealth { records, damaged, first_damaged } = health;
+    match damaged {
+        1 => format!("Vault record {first_damaged} of {records} fails its check"),
+        _ => format!("{damaged} of {records} vault records fail their check"),
+    }
+}
 
 /// A node whose vault is open.
 pub(crate) struct Opened {
@@ -329,7 +343,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     let health = vault.health();
     if health.damaged > 0 {
         // A session that is missing would be taken up from nothing, and seal with keys that were used.
-        anyhow::bail!("{} of {} vault records fail their check. Nothing was changed.", health.damaged, health.records);
+        return Err(DamagedRecords(health).into());
     }
     let reader = vault.reader();
     let network = settings.parameters.name.as_str();

@@ -26,7 +26,14 @@ fn node(facts: &Facts) -> Check {
     match facts.state {
         NodeState::Locked => {
             let message = "the node is locked: it waits for its passphrase, and nothing comes or goes before";
-            then(check(CheckName::Node, Verdict::Fail, message), ["starling unlock"])
+            then(
+                check(CheckName::Node, Verdict::Fail, message),
+                [
+                    "starling unlock",
+                    "Forgotten? Nobody can reset it. With a backup: starling backup restore FILE. Without: starling wipe, \
+                 then new invites.",
+                ],
+            )
         }
         NodeState::Starting => {
             then(check(CheckName::Node, Verdict::Warn, "the node is starting"), ["starling doctor, in a moment"])
@@ -53,7 +60,8 @@ fn vault(facts: &Facts, core: &CoreFacts) -> Check {
     }
     let recovered = match core.status.recovered {
         0 => String::new(),
-        waited => format!("; {} taken up again at the start", spans::counted(u64::from(waited), "message")),
+        1 => "; recovered: 1 message was waiting and is sent again".to_owned(),
+        waited => format!("; recovered: {waited} messages were waiting and are sent again"),
     };
     ok(CheckName::Vault, format!("vault opens (format {SCHEMA}){recovered}"))
 }

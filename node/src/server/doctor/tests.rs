@@ -38,7 +38,7 @@ fn well() -> Facts {
         mismatches: 0,
         calls: Calls { quic_answered: 2, tcp_answered: 1, outside_networks: 3, ..Calls::default() },
         has_external: false,
-        tried: Tried { mdns: true, remembered: 0, invited: 0 },
+        tried: Tried { mdns: true, remembered: 0, invited: 0, named: 0 },
         copied_back: false,
     };
     Facts {
@@ -269,5 +269,6 @@ fn a_locked_node_tells_what_can_be_seen_without_its_vault() {
     one(&facts, Node, Verdict::Fail, words);
     let doctor = examine(&facts);
     assert_eq!(doctor.checks.len(), 3);
-    assert_eq!(doctor.checks[0].next, ["starling unlock"]);
+    assert_eq!(doctor.checks[0].next[0], "starling unlock");
+    assert!(doctor.checks[0].next[1].starts_with("Forgotten? Nobody can reset it. "));
 }
