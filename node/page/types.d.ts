@@ -24,7 +24,7 @@ export interface Check { name: string; verdict: string; message: string; next: s
 export interface Invite { id: string; link: string; bytes: number; for: string | null; expires: string; reach: string; state: string; used_by: string | null; names_own_address: boolean | null; qr_svg?: string }
 export interface Preview {
   name: string; account: string; network: string | null; this_network: boolean; one_use: boolean; expires: string | null; expired: boolean; own: boolean;
-  contact: Contact | null; peers: number;
+  contact: Contact | null; peers: number; problem?: { code: string; message: string; hint?: string | null } | null;
 }
 export interface Request { id: string; name: string; account: string; text: string | null; received: string }
 export interface Verification { number: string[]; words: string[]; code: string; qr_svg: string; verified_at: string | null; scan: string | null }

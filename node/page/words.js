@@ -125,11 +125,15 @@ export function step(line, name) {
   }
 }
 
-/** @param {string} state */
-export function contactState(state) {
-  switch (state) {
+/** @param {import("./types").Contact} contact @param {number} asked nodes that are connected */
+export function contactState(contact, asked) {
+  const name = line(contact.name);
+  switch (contact.state) {
     case "invited": return "invited, has not answered";
-    case "waiting_for_keys": return "waiting for their keys: their node must come online once";
+    case "waiting_for_keys": {
+      const late = Date.now() - new Date(contact.added).getTime() > DAY_MS;
+      return `waiting for ${name}'s keys: ${asked ? `asked ${count(asked, "node")}. ${name}'s node must come online once${late ? `, or ask ${name} for a new invite` : ""}` : "no peers yet"}`;
+    }
     case "forked": return "two device lists carry their signature: decide before anything is sent";
     case "blocked": return "blocked";
     default: return "";

@@ -493,6 +493,47 @@ test("the flock says what is wrong, why, and what to do, in words and shapes", a
   await Promise.all([home.remove(), friend.remove()]);
 });
 
+test("what goes wrong is said in the words of the command line", async () => {
+  const name = network();
+  const ana = new Home(name), bob = new Home(name), carol = new Home(name);
+  await Promise.all([ana.start(), bob.start(), carol.start()]);
+  for (const [home, who] of [[ana, "Ana"], [bob, "Bob"], [carol, "Carol"]]) home.run("id", "--name", who);
+  const good = bob.run("invite"), own = ana.run("invite", "--for", "Zoe");
+  carol.run("peers", "add", JSON.parse(ana.run("id", "--json")).addresses[0]);
+  await bob.stop();
+  const a = await browse(ana);
+  await a.locator(".listhead").waitFor();
+  const look = async (link, words) => {
+    await a.goto(`${ana.url}/#/add`);
+    await a.getByLabel("Paste the invite, or drop a picture of its QR code here").fill(link);
+    await a.getByRole("button", { name: "Look at it" }).click();
+    await a.getByText(words).waitFor();
+  };
+  await look(`${good.slice(0, 80)}${good[80] === "a" ? "b" : "a"}${good.slice(81)}`, "One or more characters are wrong. Copy it again.");
+  await look(good.slice(0, -40), /^Invite is cut: \d+ of \d+ bytes arrived\.$/);
+  await look(own, "This is your own invite. It is for somebody else.");
+  ana.run("invite", "revoke", "Zoe");
+  await look(own, "You withdrew this invite: it lets nobody in any more.");
+  await look(good, "From Bob");
+  await a.getByRole("button", { name: "Add", exact: true }).click();
+  // Bob's node is gone: nobody has his keys.
+  const words = "waiting for Bob's keys: asked 1 node. Bob's node must come online once";
+  await a.locator(".chathead", { hasText: words }).waitFor();
+  await write(a, "hello?");
+  await a.locator("li.own", { hasText: "hello?" }).getByText("Waiting on this computer: for Bob's keys").waitFor();
+  await accessible(a, "no keys");
+  await look(good, /^You used this invite on /);
+  await a.goto(`${ana.url}/#/flock`);
+  await a.locator("li", { hasText: `1 message to Bob is not delivered: ${words}` }).getByText("Warning:").waitFor();
+  await carol.stop();
+  await a.locator(".state", { hasText: "Looking for peers" }).waitFor();
+  await a.locator(".chats a").click();
+  await a.locator(".chathead", { hasText: "waiting for Bob's keys: no peers yet" }).waitFor();
+  assert.deepEqual(a.faults, []);
+  await a.context().close();
+  await Promise.all([ana.remove(), bob.remove(), carol.remove()]);
+});
+
 test("weight and first paint", async () => {
   const { a, end } = await friends();
   await a.locator(".chats a").waitFor();

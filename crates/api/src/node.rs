@@ -201,8 +201,11 @@ pub struct Tried {
     pub mdns: bool,
     /// Peers of earlier runs.
     pub remembered: u32,
-    /// Nodes named in invites.
+    /// Invites and addresses of accounts that were used in this run.
     pub invited: u32,
+    /// Addresses of nodes that the configuration or the person named.
+    #[serde(default)]
+    pub named: u32,
 }
 
 /// `GET` and `PATCH /v1/settings`.

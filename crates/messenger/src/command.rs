@@ -102,6 +102,7 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::Invites => Ok(Reply::Invites(self.invite_views())),
             Command::RevokeInvite(number) => self.revoke_invite(number),
             Command::AddContact { invite, name, replace } => self.add_contact(&invite, name, replace, rng),
+            Command::CheckInvite(invite) => self.check_invite(&invite, None).map(|()| Reply::Done),
             Command::Undelivered => Ok(Reply::Undelivered(self.outbox.undelivered())),
             Command::Contacts => Ok(Reply::Contacts(self.contact_views())),
             Command::RenameContact { contact, name } => self.rename_contact(contact, &name),

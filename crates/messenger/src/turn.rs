@@ -161,6 +161,8 @@ pub enum Command {
     },
     /// Own texts that their recipients have not confirmed, those that were given up included.
     Undelivered,
+    /// Whether an invite could be used; nothing is.
+    CheckInvite(Box<starling_wire::invite::Invite>),
     /// All contacts.
     Contacts,
     /// Gives a contact another local name.

@@ -108,17 +108,34 @@ pub(crate) struct Tried {
     pub(crate) mdns: bool,
     /// Peers of earlier runs.
     pub(crate) remembered: u32,
-    /// Nodes named in invites and addresses.
+    /// Invites and addresses of accounts that were used in this run.
     pub(crate) invited: u32,
+    /// Addresses of nodes that the configuration or the person named.
+    pub(crate) named: u32,
 }
 
 impl Tried {
     /// `this network (mDNS), 0 remembered peers, 0 invites`
     pub(crate) fn words(&self) -> String {
-        let local = if self.mdns { "this network (mDNS), " } else { "" };
-        let remembered = counted(u64::from(self.remembered), "remembered peer");
-        format!("{local}{remembered}, {}", counted(u64::from(self.invited), "invite"))
+        tried_words(self.mdns, [self.remembered, self.invited, self.named])
     }
+
+    /// Nodes that can be asked.
+    pub(crate) fn known(&self) -> u32 {
+        self.remembered.saturating_add(self.invited).saturating_add(self.named)
+    }
+}
+
+/// What was tried, in words: whether the local network, and so many remembered peers, invites and named addresses.
+pub(crate) fn tried_words(mdns: bool, [remembered, invited, named]: [u32; 3]) -> String {
+    let mut parts = vec![counted(u64::from(remembered), "remembered peer"), counted(u64::from(invited), "invite")];
+    if mdns {
+        parts.insert(0, "this network (mDNS)".to_owned());
+    }
+    if named > 0 {
+        parts.push(format!("{} that you named", counted(u64::from(named), "node")));
+    }
+    parts.join(", ")
 }
 
 /// How the master key is protected.

@@ -308,7 +308,8 @@ impl Lifecycle {
             tried: Tried {
                 mdns: self.settings.mdns,
                 remembered: opened.remembered,
-                invited: count(self.settings.seeds.len()),
+                invited: 0,
+                named: count(self.settings.seeds.len()),
             },
             copied_back: opened.copied_back,
         }
@@ -356,10 +357,13 @@ impl Lifecycle {
                 let _ = answer.send(opened.invite_peers().await);
             }
             Control::AddPeer(address, answer) => {
-                let _ = answer.send(opened.add_peer(&address).await);
+                let added = opened.add_peer(&address).await;
+                view.tried.named = view.tried.named.saturating_add(u32::from(added.is_ok()));
+                self.shared.network.send_replace(Some(view.clone()));
+                let _ = answer.send(added);
             }
             Control::AddSeeds(peers) => {
-                view.tried.invited = view.tried.invited.saturating_add(count(peers.len()));
+                view.tried.invited = view.tried.invited.saturating_add(1);
                 self.shared.network.send_replace(Some(view.clone()));
                 opened.add_seeds(peers).await;
             }
@@ -422,7 +426,11 @@ impl Lifecycle {
                         .into(),
                 );
             }
-            Notice::Cache(peers) => opened.remember(&peers),
+            Notice::Cache(peers) => {
+                // Asked again when nobody is there any more.
+                view.tried.remembered = count(peers.len());
+                opened.remember(&peers);
+            }
             Notice::Peers { connected, held, in_shard } => {
                 let (connected, in_shard) = (count(connected), count(in_shard));
                 if (view.connected, view.in_shard) != (connected, in_shard) {

@@ -8,6 +8,7 @@ mod copied_back;
 mod daemon;
 mod disappearing;
 mod doctor;
+mod failures;
 mod harness;
 mod hostile_sync;
 mod invites;

@@ -204,8 +204,9 @@ fn ways_to_be_reached(ports: &Ports) -> Vec<String> {
              peers.external_addresses"
         ));
     }
-    ways.push(
-        "or have one friend whose node can be reached: yours connects to it, and messages go through it".to_owned(),
-    );
+    let or = if ways.is_empty() { "" } else { "or " };
+    ways.push(format!(
+        "{or}have one friend whose node can be reached: yours connects to it, and messages go through it"
+    ));
     ways
 }

@@ -72,6 +72,7 @@ pub(super) async fn present(app: &App) -> Result<Status, Fault> {
             mdns: view.tried.mdns,
             remembered: view.tried.remembered,
             invited: view.tried.invited,
+            named: view.tried.named,
         }),
         requests: core.as_ref().map(|view| view.requests),
         recovered: core.as_ref().map(|view| view.recovered),
