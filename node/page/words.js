@@ -66,6 +66,7 @@ function waits(reason, name) {
     case "no_peers": return "no peers yet";
     case "waiting_for_keys": return `for ${name}'s keys`;
     case "stamping": return "its stamp is being made";
+    case "pushing": return "neighbours are asked to take it";
     case "clock": return "the clock is wrong";
     case "devices_forked": return `${name}'s keys may be copied; decide first`;
     case "unanswered": return `too many wait for ${name}'s answer`;

@@ -3,6 +3,8 @@
 use std::io;
 
 use starling_messenger::backup::{Export, end_record, message_records, peers_record};
+use starling_messenger::record::FileRecord;
+use starling_messenger::view::MessageView;
 use starling_store::backup::{BackupError, BackupWriter};
 use starling_store::reader::Reader;
 use starling_store::vault::VaultError;
@@ -38,7 +40,14 @@ pub(crate) fn write<W: io::Write>(
     reader.each_message(export.before, |message| -> Result<(), Unfinished> {
         match message {
             Ok(message) => {
-                for record in message_records(&message) {
+                let MessageView { contact, number, .. } = message.message;
+                let is_file = message.message.body.file().is_some();
+                // A file that cannot be read is left out; what was said beside it stays.
+                let file = if is_file { reader.file(contact, number) } else { Ok(None) };
+                unreadable += u64::from(matches!(file, Err(VaultError::Damaged(_))));
+                let file =
+                    file.or_else(|error| if matches!(error, VaultError::Damaged(_)) { Ok(None) } else { Err(error) })?;
+                for record in message_records(&message, file.map(|bytes| FileRecord { number, bytes })) {
                     writer.record(record.kind, &record.bytes)?;
                     records += 1;
                 }

@@ -1,5 +1,9 @@
-//! QR codes in a picture: PNG or JPEG, as a phone, a screen shot or the page's camera gives it. The picture may come
+//! Pictures: QR codes in them, and what they say that is not to travel ([`clean()`]).
+//!
+//! A code is read out of a PNG or JPEG, as a phone, a screen shot or the page's camera gives it. The picture may come
 //! from another person, so its size is bounded before anything is unpacked.
+
+mod clean;
 
 use std::io::Cursor;
 
@@ -11,6 +15,8 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
+
+pub(crate) use clean::clean;
 
 /// Bytes of a picture file.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;

@@ -193,7 +193,7 @@ impl Client {
     }
 
     /// One call; an answer that is an error becomes one.
-    fn call(&self, method: Method, path: &str, body: Option<Zeroizing<Vec<u8>>>) -> Result<Answer, ClientError> {
+    fn call(&self, method: Method, path: &str, body: Option<Sending>) -> Result<Answer, ClientError> {
         let response = self.run(method, path, body, Some(self.timeout))?;
         let answer = self.read(response)?;
         if (200..300).contains(&answer.status) { Ok(answer) } else { Err(self.refused(&answer)) }
@@ -203,7 +203,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<Zeroizing<Vec<u8>>>,
+        body: Option<Sending>,
         limit: Option<Duration>,
     ) -> Result<Response<ureq::Body>, ClientError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
@@ -212,7 +212,7 @@ impl Client {
         }
         let result = match body {
             Some(body) => {
-                let request = request.header("Content-Type", "application/json").body(body.as_slice());
+                let request = request.header("Content-Type", body.media_type).body(body.bytes.as_slice());
                 request.map_err(ureq::Error::from).and_then(|request| self.within(limit, request))
             }
             None => request.body(()).map_err(ureq::Error::from).and_then(|request| self.within(limit, request)),
@@ -267,9 +267,16 @@ impl Client {
     }
 }
 
-fn json<T: Serialize>(body: &T) -> Zeroizing<Vec<u8>> {
+/// A request's body.
+struct Sending {
+    media_type: &'static str,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+fn json<T: Serialize>(body: &T) -> Sending {
     // Plain structs with string keys: serialising them cannot fail.
-    Zeroizing::new(serde_json::to_vec(body).unwrap_or_default())
+    let bytes = Zeroizing::new(serde_json::to_vec(body).unwrap_or_default());
+    Sending { media_type: "application/json", bytes }
 }
 
 /// An answer that is not the JSON it should be.

@@ -39,6 +39,8 @@ pub enum Code {
     NoSuchRequest,
     /// 404: no session has this id.
     NoSuchSession,
+    /// 404: no such file, or its message was deleted.
+    NoSuchFile,
     /// 404: the API has no such path.
     NoSuchPath,
     /// 405: the path knows other methods.
@@ -98,7 +100,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::BadRequest,
         Self::InviteDamaged,
         Self::InviteCut,
@@ -111,6 +113,7 @@ impl Code {
         Self::NoSuchInvite,
         Self::NoSuchRequest,
         Self::NoSuchSession,
+        Self::NoSuchFile,
         Self::NoSuchPath,
         Self::BadMethod,
         Self::Locked,
@@ -151,6 +154,7 @@ impl Code {
             | Self::NoSuchInvite
             | Self::NoSuchRequest
             | Self::NoSuchSession
+            | Self::NoSuchFile
             | Self::NoSuchPath => 404,
             Self::BadMethod => 405,
             Self::Locked
@@ -207,6 +211,7 @@ impl Code {
             | Self::NoSuchInvite
             | Self::NoSuchRequest
             | Self::NoSuchSession
+            | Self::NoSuchFile
             | Self::OwnInvite
             | Self::InviteUsed
             | Self::InviteExpired

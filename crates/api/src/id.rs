@@ -29,6 +29,8 @@ pub type MessageId = Id<'m'>;
 pub type InviteId = Id<'i'>;
 /// A contact request, `r_...`.
 pub type RequestId = Id<'r'>;
+/// A file, `b_...`: that of a message has the message's number.
+pub type BlobId = Id<'b'>;
 /// A session of the page, `s_...`.
 pub type SessionId = Id<'s'>;
 

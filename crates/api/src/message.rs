@@ -5,10 +5,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 
+use crate::file::{Attach, Attachment};
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::people::Contact;
+use crate::strict;
 use crate::time::Time;
 
 /// Where a message is. The order is total and events never go back, but for a late receipt, which turns
@@ -60,6 +61,8 @@ pub enum QueuedReason {
     DevicesForked,
     /// Too many messages wait for the contact's answer.
     Unanswered,
+    /// Neighbours are asked to take it; those asked so far did not.
+    Pushing,
     /// A reason that is unknown here.
     #[serde(other)]
     Other,
@@ -82,6 +85,22 @@ pub struct MessageState {
     pub reason: Option<QueuedReason>,
     /// How often it was sealed or pushed.
     pub attempts: u32,
+    /// How far its parts came; `null` of one that goes as a whole.
+    #[serde(default)]
+    pub parts: Option<Parts>,
+}
+
+/// How far the parts of a message came that goes in several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Parts {
+    /// Parts.
+    pub of: u32,
+    /// Those whose stamps are made.
+    pub stamped: u32,
+    /// Those that came back from the network, or arrived.
+    pub held: u32,
+    /// Those that the recipient's device confirmed.
+    pub delivered: u32,
 }
 
 /// Who wrote a message: `"me"`, or the id of a contact.
@@ -151,8 +170,8 @@ pub struct Message {
     pub state: MessageState,
     /// The message it answers, if known here.
     pub reply_to: Option<MessageId>,
-    /// Files; none in this version.
-    pub attachments: Vec<Value>,
+    /// The file that it is about; none of a text.
+    pub attachments: Vec<Attachment>,
     /// When it disappears; `null` if never, and before its time runs.
     pub expires: Option<Time>,
     /// Seconds that each side keeps it for: the reader from when it came, the writer from when that was confirmed or
@@ -302,7 +321,8 @@ pub struct SendMessage {
     /// A UUID. A second send under it returns the first message instead of sending again.
     #[serde(default)]
     pub client_id: Option<String>,
-    /// What it says.
+    /// What it says; beside a file at most 1,024 bytes, or nothing.
+    #[serde(default)]
     pub text: String,
     /// The message it answers.
     #[serde(default)]
@@ -311,9 +331,9 @@ pub struct SendMessage {
     /// conversation if absent.
     #[serde(default)]
     pub expires_s: Option<u32>,
-    /// Files. Refused by this version unless empty.
-    #[serde(default)]
-    pub attachments: Vec<Value>,
+    /// Files: one at the most.
+    #[serde(default, deserialize_with = "strict::objects")]
+    pub attachments: Vec<Attach>,
 }
 
 /// Answer to a send.

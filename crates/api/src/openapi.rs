@@ -14,6 +14,7 @@ use crate::event::{
     ContactRemovedData, Event, EventType, EventsGapData, MessageDeletedData, MessageStateData, NodePeersData,
     NodeReachData, NodeStateData, NodeWarningData,
 };
+use crate::file::Blob;
 use crate::id::Id;
 use crate::message::{
     ChangeConversation, ConversationMarks, Conversations, DeleteQuery, EditMessage, MarkRead, Message, Messages,
@@ -181,6 +182,12 @@ fn message_calls() -> Vec<Call> {
         call("post", "/v1/conversations/{id}/messages", "Sends. 200 in the place of 201 when the client_id was known.")
             .takes::<SendMessage>()
             .gives::<Message>(201),
+        Call {
+            takes: Body::Other("application/octet-stream"),
+            ..call("post", "/v1/blobs", "Takes a file that is to be sent.")
+        }
+        .gives::<Blob>(201),
+        call("get", "/v1/blobs/{id}", "The file of a message.").other("application/octet-stream"),
         call("get", "/v1/messages/{id}", "A message.").gives::<Message>(200),
         call("patch", "/v1/messages/{id}", "Says an own message in other words, on both sides.")
             .takes::<EditMessage>()
@@ -346,6 +353,7 @@ impl<const KIND: char> JsonSchema for Id<KIND> {
             'm' => "MessageId",
             'i' => "InviteId",
             'r' => "RequestId",
+            'b' => "BlobId",
             _ => "SessionId",
         };
         Cow::Borrowed(name)

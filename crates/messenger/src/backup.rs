@@ -19,7 +19,7 @@ use crate::invitation::{OwnInvite, Owner, Request, UsedInvite};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
 use crate::reassembly::PartRecord;
-use crate::record::{HistoryRecord, VaultWrite};
+use crate::record::{FileRecord, HistoryRecord, VaultWrite};
 use crate::stored::Dirty;
 use crate::turn::MessageNumber;
 use crate::view::{MessageBody, MessageView};
@@ -56,12 +56,15 @@ pub struct Export {
 
 /// The records of a message of the history; none of one that is to disappear, as a file would keep it. While such a
 /// message waits for its delivery, it is in [`Export::records`].
-pub fn message_records(record: &HistoryRecord) -> Vec<BackupRecord> {
+/// `file` is the bytes of a file, if the message is one and they are still there.
+pub fn message_records(record: &HistoryRecord, file: Option<FileRecord>) -> Vec<BackupRecord> {
     let HistoryRecord { message, message_id } = record;
     if message.expires_s > 0 {
         return Vec::new();
     }
-    let mut records = vec![encode(kind::MESSAGE, &contents::Message::new(message, *message_id))];
+    let file = file.map(|file| encode(kind::FILE, &contents::File { number: message.number, bytes: file.bytes }));
+    let mut records: Vec<BackupRecord> = file.into_iter().collect();
+    records.push(encode(kind::MESSAGE, &contents::Message::new(message, *message_id)));
     records.extend(contents::Changed::of(message, None).map(|changed| encode(kind::CHANGED, &changed)));
     records
 }
@@ -186,6 +189,9 @@ fn export_waiting(item: &Item, records: &mut Vec<BackupRecord>) {
     let sealed = text.sealed_text.clone().map(MessageBody::Text);
     let shown = sealed.map(|sealed| std::mem::replace(&mut view.body, sealed));
     let shown = shown.and_then(|body| if let MessageBody::Text(text) = body { Some(text) } else { None });
+    if let Some(bytes) = item.file() {
+        records.push(encode(kind::FILE, &contents::File { number, bytes: bytes.to_vec() }));
+    }
     let message = contents::Message::new(&view, item.message_id);
     let waiting = contents::Waiting { message, answers: text.reply_to, expired_unix_ms: item.expired_unix_ms };
     records.push(encode(kind::WAITING, &waiting));

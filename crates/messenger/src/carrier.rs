@@ -58,15 +58,15 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Whether the neighbour would take one more cell from us now.
-    pub(crate) fn takes_push(&self, monotonic_ms: u64) -> bool {
-        self.outgoing.clone().take(Class::Small, monotonic_ms).is_ok()
+    /// Whether the neighbour would take one more cell of `class` from us now.
+    pub(crate) fn takes_push(&self, class: Class, monotonic_ms: u64) -> bool {
+        self.outgoing.clone().take(class, monotonic_ms).is_ok()
     }
 
     /// A cell was pushed to it.
-    pub(crate) fn count_push(&mut self, monotonic_ms: u64) {
+    pub(crate) fn count_push(&mut self, class: Class, monotonic_ms: u64) {
         // Asked before; should it be used up all the same, the neighbour refuses.
-        let _ = self.outgoing.take(Class::Small, monotonic_ms);
+        let _ = self.outgoing.take(class, monotonic_ms);
     }
 
     /// It answered a push, or let it time out.

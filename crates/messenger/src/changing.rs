@@ -10,7 +10,7 @@ use crate::change::{Change, Wording};
 use crate::content::{Content, Delete, Edit, Reaction, is_emoji};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
-use crate::record::{VaultWrite, history_key};
+use crate::record::{FileRecord, VaultWrite, file_key, history_key};
 use crate::seen::SeenKey;
 use crate::stored::Dirty;
 use crate::turn::{CommandError, ContactNumber, MessageNumber, Reply, Target};
@@ -46,6 +46,9 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn edit_text(&mut self, target: &Target, text: String) -> Result<Reply, CommandError> {
         if !target.own {
             return Err(CommandError::NotYours);
+        }
+        if !target.is_text {
+            return Err(CommandError::NoText);
         }
         let (bytes, limit_bytes) = (text.len(), MESSAGE_BYTES_MAX);
         if bytes == 0 {
@@ -160,6 +163,9 @@ impl<P: EnvelopePool> Messenger<P> {
         {
             self.mark(Dirty::Outbox(number.0));
         }
+        if change.deletes {
+            self.turn.writes.push(VaultWrite::Delete { key: file_key(contact, number) });
+        }
         let key = history_key(contact, number);
         self.turn.writes.push(VaultWrite::Change { key, change: Box::new(change) });
         self.event(Event::MessageChanged { number, contact });
@@ -208,9 +214,9 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
-    /// Shows a text that has come, with what came about it before; what was deleted before is shown as that, and is
+    /// Shows a text or file that has come, with what came about it before; what was deleted before is shown as that, and is
     /// nothing to be read.
-    pub(crate) fn show(&mut self, mut message: MessageView, key: SeenKey) {
+    pub(crate) fn show(&mut self, mut message: MessageView, file: Option<Vec<u8>>, key: SeenKey) {
         if let Some(change) = self.early.take(&key) {
             self.mark(Dirty::Early(key));
             change.apply(&mut message);
@@ -218,6 +224,9 @@ impl<P: EnvelopePool> Messenger<P> {
         self.start_expiry(&mut message);
         self.write_history(&message, key.1, true);
         let (number, contact) = (message.number, message.contact);
+        if let Some(bytes) = file.filter(|_| !message.deleted) {
+            self.write_file(contact, FileRecord { number, bytes });
+        }
         self.event(match message.deleted {
             true => Event::MessageChanged { number, contact },
             false => Event::MessageReceived(message),
@@ -247,10 +256,9 @@ impl Item {
     pub(crate) fn change(&mut self, change: &Change) -> bool {
         let was_sealed = self.was_sealed() || self.parts > 1;
         let Load::Text(text) = &mut self.load else { return false };
-        let MessageBody::Text(before) = &text.view.body else { return false };
-        let before = before.clone();
+        let before = if let MessageBody::Text(before) = &text.view.body { Some(before.clone()) } else { None };
         let differs = change.apply(&mut text.view);
-        if differs && was_sealed && change.wording.is_some() {
+        if let Some(before) = before.filter(|_| differs && was_sealed && change.wording.is_some()) {
             text.sealed_text.get_or_insert(before);
         }
         differs

@@ -1,19 +1,22 @@
 //! What a person asks of the node: status, name, sending, tracing. Contacts and invites are in `people`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::Class;
-use starling_wire::limits::MESSAGE_BYTES_MAX;
+use starling_wire::limits::{CAPTION_BYTES_MAX, MESSAGE_BYTES_MAX};
 
 use crate::contact::{Contact, check_name};
 use crate::expiry::check_expiry;
+use crate::file::{FILE_BYTES_MAX, FileView, Voice, is_ogg_opus};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, OwnText};
+use crate::record::FileRecord;
 use crate::stored::Dirty;
-use crate::turn::{Command, CommandError, ContactNumber, MessageNumber, Output, Reply, RequestId};
+use crate::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Output, Reply, RequestId};
 use crate::view::{DeliveryStage, DeliveryState, Event, MessageBody, MessageView, QueuedReason, StatusView, TraceStep};
 
 /// Free bytes below which nothing is accepted that could be lost.
@@ -82,9 +85,37 @@ pub const TEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 struct Draft {
     contact: ContactNumber,
     text: String,
+    file: Option<Box<OutgoingFile>>,
     reply_to: Option<MessageNumber>,
     client_id: Option<[u8; 16]>,
     expires_s: Option<u32>,
+}
+
+impl Draft {
+    /// What people see of it.
+    fn body(&self) -> MessageBody {
+        match &self.file {
+            None => MessageBody::Text(self.text.clone()),
+            Some(file) => MessageBody::File(Box::new(FileView::new(
+                &file.name,
+                self.text.clone(),
+                file.voice.as_ref(),
+                &file.bytes,
+            ))),
+        }
+    }
+}
+
+fn check_file(file: &OutgoingFile) -> Result<(), CommandError> {
+    let (bytes, limit_bytes) = (file.bytes.len(), FILE_BYTES_MAX);
+    if bytes == 0 {
+        return Err(CommandError::EmptyFile);
+    }
+    if bytes > limit_bytes {
+        return Err(CommandError::TooLarge { bytes, limit_bytes });
+    }
+    let voice_is_right = |voice: &Voice| voice.is_within_limits() && is_ogg_opus(&file.bytes);
+    if file.voice.as_ref().is_none_or(voice_is_right) { Ok(()) } else { Err(CommandError::BadVoice) }
 }
 
 impl<P: EnvelopePool> Messenger<P> {
@@ -114,8 +145,8 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::AnswerRequest { request, accept: true, name } => self.accept_request(request, name, rng),
             Command::AnswerRequest { request, accept: false, .. } => self.refuse_request(request),
             Command::SetExpiry { contact, expires_s } => self.set_expiry(contact, expires_s),
-            Command::Send { contact, text, reply_to, client_id, expires_s } => {
-                self.send(Draft { contact, text, reply_to, client_id, expires_s })
+            Command::Send { contact, text, file, reply_to, client_id, expires_s } => {
+                self.send(Draft { contact, text, file, reply_to, client_id, expires_s })
             }
             Command::React { target, emoji } => self.react_to(&target, emoji),
             Command::Edit { target, text } => self.edit_text(&target, text),
@@ -175,7 +206,8 @@ impl<P: EnvelopePool> Messenger<P> {
             return Ok(reply);
         }
         self.check_send(&draft)?;
-        let Draft { contact, text, reply_to, client_id, expires_s } = draft;
+        let body = draft.body();
+        let Draft { contact, file, reply_to, client_id, expires_s, .. } = draft;
         let answered = reply_to.map(|number| self.message_id_of(contact, number)).transpose()?;
         let number = self.count_message();
         let unix_ms = self.now.unix_ms;
@@ -195,7 +227,7 @@ impl<P: EnvelopePool> Messenger<P> {
             contact,
             own: true,
             sequence,
-            body: MessageBody::Text(text),
+            body,
             created_unix_ms: unix_ms,
             received_unix_ms: None,
             reply_to,
@@ -209,7 +241,7 @@ impl<P: EnvelopePool> Messenger<P> {
             reactions: Vec::new(),
         };
         self.remember_client_id(&view);
-        self.queue_text(view.clone(), answered);
+        self.queue_text(view.clone(), answered, file.map(|file| file.bytes));
         Ok(Reply::Message { message: Box::new(view), known: false })
     }
 
@@ -225,11 +257,17 @@ impl<P: EnvelopePool> Messenger<P> {
         Ok(Reply::Contact(self.contact_view(number)?))
     }
 
-    fn queue_text(&mut self, view: MessageView, reply_to: Option<[u8; 16]>) {
+    fn queue_text(&mut self, view: MessageView, reply_to: Option<[u8; 16]>, file: Option<Vec<u8>>) {
         let (number, contact, state) = (view.number, view.contact, view.state);
         let message_id = self.ids.id(number);
         self.write_history(&view, message_id, true);
-        let text = OwnText { view, reply_to, sealed_text: None };
+        let file: Option<Arc<[u8]>> = file.map(|bytes| {
+            let bytes: Arc<[u8]> = bytes.as_slice().into();
+            self.write_file(contact, FileRecord { number, bytes: bytes.to_vec() });
+            self.mark(Dirty::WaitingFile(number.0));
+            bytes
+        });
+        let text = OwnText { view, reply_to, sealed_text: None, file };
         let mut item = Item::new(number.0, contact, message_id, Load::Text(Box::new(text)));
         item.trace(self.now.unix_ms, TraceStep::Queued);
         if let Some(reason) = state.reason.filter(|&reason| reason != QueuedReason::Stamping) {
@@ -249,7 +287,7 @@ impl<P: EnvelopePool> Messenger<P> {
             contact: record.contact,
             own: true,
             sequence: record.sequence,
-            body: MessageBody::Text(draft.text.clone()),
+            body: draft.body(),
             created_unix_ms: record.created_unix_ms,
             received_unix_ms: None,
             reply_to: record.reply_to,
@@ -287,12 +325,16 @@ impl<P: EnvelopePool> Messenger<P> {
 
     fn check_send(&self, draft: &Draft) -> Result<(), CommandError> {
         self.check_accepted(draft.contact)?;
-        let (bytes, limit_bytes) = (draft.text.len(), TEXT_BYTES_MAX);
-        if bytes == 0 {
+        let limit_bytes = if draft.file.is_some() { CAPTION_BYTES_MAX } else { TEXT_BYTES_MAX };
+        let bytes = draft.text.len();
+        if bytes == 0 && draft.file.is_none() {
             return Err(CommandError::EmptyText);
         }
         if bytes > limit_bytes {
             return Err(CommandError::TooLarge { bytes, limit_bytes });
+        }
+        if let Some(file) = &draft.file {
+            check_file(file)?;
         }
         draft.expires_s.map(check_expiry).transpose().map(drop)
     }

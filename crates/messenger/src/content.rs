@@ -11,6 +11,7 @@ use starling_wire::codec;
 use starling_wire::limits::{MESSAGE_BYTES_MAX, NAME_BYTES_MAX};
 
 use crate::contact::steers;
+use crate::file::File;
 
 /// Kind of [`Hello`].
 const KIND_HELLO: u16 = 1;
@@ -22,9 +23,11 @@ const KIND_REACTION: u16 = 3;
 const KIND_EDIT: u16 = 4;
 /// Kind of [`Delete`].
 const KIND_DELETE: u16 = 5;
+/// Kind of [`File`].
+const KIND_FILE: u16 = 6;
 
-/// Bytes of the longest content: the longest text, and what any kind adds to it.
-pub(crate) const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 256;
+/// Bytes of the longest content: the longest text or file, and what any kind adds to it.
+pub(crate) const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 2_048;
 /// Bytes of the longest reaction: a family of four has 25.
 pub(crate) const EMOJI_BYTES_MAX: usize = 32;
 
@@ -96,6 +99,8 @@ pub(crate) enum Content {
     Edit(Edit),
     /// Kind 5.
     Delete(Delete),
+    /// Kind 6.
+    File(Box<File>),
     /// Any other.
     Unknown {
         /// Its kind.
@@ -121,6 +126,7 @@ impl fmt::Debug for Content {
             Self::Reaction(_) => f.write_str("Reaction(..)"),
             Self::Edit(_) => f.write_str("Edit(..)"),
             Self::Delete(_) => f.write_str("Delete(..)"),
+            Self::File(_) => f.write_str("File(..)"),
             Self::Unknown { kind, .. } => write!(f, "Unknown({kind})"),
         }
     }
@@ -168,6 +174,13 @@ impl Delete {
     }
 }
 
+impl File {
+    /// Bytes of the content record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encoded(KIND_FILE, self)
+    }
+}
+
 /// Whether a reaction can be shown: short, and nothing in it that turns what stands beside it.
 pub(crate) fn is_emoji(emoji: &str) -> bool {
     emoji.len() <= EMOJI_BYTES_MAX && !emoji.chars().any(|char| steers(char) || char.is_whitespace())
@@ -184,6 +197,7 @@ impl Content {
             KIND_REACTION => read(kind, rest).map(Self::Reaction)?,
             KIND_EDIT => read(kind, rest).map(Self::Edit)?,
             KIND_DELETE => read(kind, rest).map(Self::Delete)?,
+            KIND_FILE => read(kind, rest).map(Box::new).map(Self::File)?,
             _ => Self::Unknown { kind, bytes: rest.to_vec() },
         };
         if content.is_within_limits() { Ok(content) } else { Err(ContentError { kind }) }
@@ -195,6 +209,7 @@ impl Content {
             Self::Text(text) => text.text.len() <= MESSAGE_BYTES_MAX,
             Self::Reaction(reaction) => is_emoji(&reaction.emoji),
             Self::Edit(edit) => (1..=MESSAGE_BYTES_MAX).contains(&edit.text.len()),
+            Self::File(file) => file.is_within_limits(),
             Self::Delete(_) | Self::Unknown { .. } => true,
         }
     }
@@ -202,6 +217,25 @@ impl Content {
 
 fn read<T: DeserializeOwned>(kind: u16, bytes: &[u8]) -> Result<T, ContentError> {
     codec::decode(bytes, CONTENT_BYTES_MAX).map_err(|_| ContentError { kind })
+}
+
+/// Entry point for a fuzzer: a content either is refused or encodes to itself, and what is shown of a file is sane.
+pub fn fuzz_content(data: &[u8]) {
+    let Ok(content) = Content::decode(data) else { return };
+    let again = match &content {
+        Content::Hello(hello) => hello.encode(),
+        Content::Text(text) => text.encode(),
+        Content::Reaction(reaction) => reaction.encode(),
+        Content::Edit(edit) => edit.encode(),
+        Content::Delete(delete) => delete.encode(),
+        Content::File(file) => {
+            let view = file.view();
+            assert!(view.bytes as usize == file.bytes.len() && !view.name.contains(['/', '\\', '\0']));
+            file.encode()
+        }
+        Content::Unknown { .. } => return,
+    };
+    assert_eq!(again, data);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use starling_relay::pool::EnvelopePool;
 
 use crate::messenger::Messenger;
 use crate::outbox::Item;
-use crate::record::{VaultWrite, history_key, message_index_key, trace_key};
+use crate::record::{VaultWrite, file_key, history_key, message_index_key, trace_key};
 use crate::stored::Dirty;
 use crate::timers::Timer;
 use crate::turn::{CommandError, ContactNumber, MessageNumber};
@@ -147,7 +147,8 @@ impl<P: EnvelopePool> Messenger<P> {
         self.expiries.remove(number);
         self.mark(Dirty::Expiry(number));
         self.drop_item(number.0);
-        for key in [history_key(contact, number), message_index_key(number), trace_key(number)] {
+        let at = (contact, number);
+        for key in [history_key(at.0, at.1), file_key(at.0, at.1), message_index_key(number), trace_key(number)] {
             self.turn.writes.push(VaultWrite::Delete { key });
         }
         self.event(Event::MessageDeleted { number, contact });

@@ -12,7 +12,7 @@ use starling_relay::pool::EnvelopePool;
 use crate::content::Hello;
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load};
-use crate::parts::PART_BYTES;
+use crate::parts::pieces;
 use crate::sessions::Slot;
 use crate::stored::Dirty;
 use crate::turn::ContactNumber;
@@ -38,7 +38,7 @@ impl<P: EnvelopePool> Messenger<P> {
         let mut records = self.own_records(item);
         let (room, kept) = match first {
             true => (FIRST_CONTACT_ROOM_BYTES, 0),
-            false => (Class::Small.room_bytes(), self.post_quantum_bytes(slot)),
+            false => (self.class_of(item).room_bytes(), self.post_quantum_bytes(slot)),
         };
         self.add_company(contact, Some(number), (room, kept), &mut records);
         records
@@ -52,12 +52,24 @@ impl<P: EnvelopePool> Messenger<P> {
             Load::Acks(ids) => return ids.chunks(ACKS_MAX).map(|ids| Record::Acks(ids.to_vec())).collect(),
             Load::Part(part) => {
                 let content = self.outbox.get(part.head).map(|head| self.content_of(head)).unwrap_or_default();
-                let bytes = content.chunks(PART_BYTES).nth(usize::from(part.part)).unwrap_or_default();
+                let piece = pieces(content.len()).into_iter().nth(usize::from(part.part));
+                let bytes = piece.and_then(|piece| content.get(piece.range)).unwrap_or_default();
                 (part.part, part.of, bytes.to_vec())
             }
             Load::Greeting | Load::Text(_) | Load::Change { .. } => (0, 1, self.content_of(item)),
         };
         vec![Record::Content { message_id, part, of, bytes }]
+    }
+
+    /// How large the envelope of an item is.
+    pub(crate) fn class_of(&self, item: &Item) -> Class {
+        let (head, part) = match &item.load {
+            Load::Part(part) => (self.outbox.get(part.head), part.part),
+            Load::Text(_) | Load::Change { .. } => (Some(item), 0),
+            Load::Greeting | Load::PostQuantum | Load::Acks(_) => (None, 0),
+        };
+        let content_bytes = head.map_or(0, |head| self.content_of(head).len());
+        pieces(content_bytes).get(usize::from(part)).map_or(Class::Small, |piece| piece.class)
     }
 
     /// The content of an item that has one: always the same, however often it is sealed.

@@ -109,6 +109,9 @@ impl Request {
         match Content::decode(&bytes) {
             Ok(Content::Hello(hello)) => self.name = clean_name(&hello.name),
             Ok(Content::Text(text)) if self.text.is_none() => self.text = Some(preview(text.text)),
+            Ok(Content::File(file)) if self.text.is_none() && !file.text.is_empty() => {
+                self.text = Some(preview(file.text));
+            }
             Ok(_) | Err(_) => {}
         }
         self.messages.push((message_id, bytes, unix_ms));

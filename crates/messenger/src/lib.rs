@@ -16,6 +16,7 @@ mod delay;
 mod device;
 mod early;
 mod expiry;
+mod file;
 mod filling;
 mod first_contact;
 mod generation;
@@ -47,7 +48,9 @@ mod upkeep;
 pub mod view;
 
 pub use changing::CHANGEABLE_MS;
+pub use content::fuzz_content;
 pub use conversation::arrange;
 pub use expiry::EXPIRES_S_MAX;
+pub use file::{FILE_BYTES_MAX, clean_file_name};
 pub use messenger::{MemoryUse, Messenger, Setup};
 pub use stored::RestoreError;

@@ -2,12 +2,14 @@
 //! When each is sealed, sealed again, given up. SPEC: B9.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use starling_e2ee::session::{ChainId, SessionId};
 use starling_wire::envelope::{EnvelopeId, Epoch};
 
 use crate::content::Text;
+use crate::file::{File, FileKind};
 use crate::post::{Post, PostId};
 use crate::reassembly::confirmed_as;
 use crate::turn::{ContactNumber, MessageNumber, Now};
@@ -17,6 +19,8 @@ use crate::view::{
 
 /// Texts, and changes of messages, on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
+/// Bytes of contents in parts on their way at a time, beyond which no more is taken.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 16 << 20;
 /// Envelopes that nobody confirms on their way at a time.
 pub(crate) const OUTBOX_UNCONFIRMED_MAX: usize = 512;
 /// Lines of a message's life that are kept; the first quarter and the newest stay.
@@ -36,17 +40,27 @@ pub(crate) struct OwnText {
     pub(crate) reply_to: Option<[u8; 16]>,
     /// What its envelopes say, if it has another wording since the first of them was sealed.
     pub(crate) sealed_text: Option<String>,
+    /// The bytes of a file, stored in a record of their own: that of the item is written anew with each of its states.
+    #[serde(skip)]
+    pub(crate) file: Option<Arc<[u8]>>,
 }
 
 impl OwnText {
     /// Its content: what its first envelope said, whatever wording it has since.
     pub(crate) fn content(&self) -> Vec<u8> {
+        let MessageView { sequence, created_unix_ms, expires_s, .. } = self.view;
+        let reply_to = self.reply_to;
         let text = match (&self.sealed_text, &self.view.body) {
             (Some(text), _) | (None, MessageBody::Text(text)) => text.clone(),
             (None, MessageBody::Unknown { .. }) => String::new(),
+            (None, MessageBody::File(view)) => {
+                let voice = if let FileKind::Voice(voice) = &view.kind { Some(voice.clone()) } else { None };
+                let (text, name) = (view.text.clone(), view.name.clone());
+                let bytes = self.file.as_deref().unwrap_or_default().to_vec();
+                return File { sequence, created_unix_ms, reply_to, expires_s, text, name, voice, bytes }.encode();
+            }
         };
-        let MessageView { sequence, created_unix_ms, expires_s, .. } = self.view;
-        Text { sequence, created_unix_ms, reply_to: self.reply_to, expires_s, text }.encode()
+        Text { sequence, created_unix_ms, reply_to, expires_s, text }.encode()
     }
 }
 
@@ -186,6 +200,36 @@ impl Item {
         }
     }
 
+    /// The bytes of a file, if it is one.
+    pub(crate) fn file(&self) -> Option<&Arc<[u8]>> {
+        self.text()?.file.as_ref()
+    }
+
+    /// Whether it is a file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.text().is_some_and(|text| text.view.body.file().is_some())
+    }
+
+    /// Takes up the bytes of a file.
+    pub(crate) fn set_file(&mut self, bytes: Option<Vec<u8>>) {
+        if let Load::Text(text) = &mut self.load {
+            text.file = bytes.map(|bytes| bytes.as_slice().into());
+        }
+    }
+
+    /// Bytes of its content, if that goes in parts; a large one in one envelope counts as well.
+    fn bytes_in_parts(&self) -> usize {
+        match &self.load {
+            Load::Text(text) => match (&text.file, &text.view.body) {
+                (Some(file), _) => file.len(),
+                (None, MessageBody::Text(text)) if self.parts > 1 => text.len(),
+                (None, _) => 0,
+            },
+            Load::Change { bytes, .. } if self.parts > 1 => bytes.len(),
+            Load::Greeting | Load::Acks(_) | Load::PostQuantum | Load::Part(_) | Load::Change { .. } => 0,
+        }
+    }
+
     /// The text's view, if it is one.
     pub(crate) fn view_mut(&mut self) -> Option<&mut MessageView> {
         match &mut self.load {
@@ -239,7 +283,7 @@ impl Item {
     /// It was sealed at `place`.
     pub(crate) fn sealed(&mut self, place: Place, post: Post, unix_ms: u64) {
         let step = match self.first_sealed_unix_ms {
-            None => TraceStep::Sealed { bytes: starling_wire::limits::ENVELOPE_SMALL_BYTES as u32 },
+            None => TraceStep::Sealed { bytes: post.class().envelope_bytes() as u32 },
             Some(_) => TraceStep::SealedAgain,
         };
         self.trace(unix_ms, step);
@@ -522,9 +566,9 @@ impl Outbox {
         self.ids.get(id).copied()
     }
 
-    /// Whether no more texts are taken, nor parts of them.
+    /// Whether no more texts are taken, nor parts of them, nor files.
     pub(crate) fn is_full(&self) -> bool {
-        self.texts >= OUTBOX_TEXTS_MAX
+        self.texts >= OUTBOX_TEXTS_MAX || self.iter().map(Item::bytes_in_parts).sum::<usize>() >= OUTBOX_BYTES_MAX
     }
 
     /// Whether no more envelopes that nobody confirms are sent for now.

@@ -46,14 +46,15 @@ pub(crate) struct Unstamped {
     pub(crate) tag: Tag,
     /// Fresh public key.
     pub(crate) ephemeral: [u8; 32],
-    /// Body of a small envelope.
+    /// Body, of the length that its class has.
     pub(crate) body: Vec<u8>,
 }
 
 impl Unstamped {
     /// The fields that come before the stamp.
     pub(crate) fn head(&self) -> Head {
-        Head { class: Class::Small, topic: self.topic, epoch: self.epoch, tag: self.tag, ephemeral: self.ephemeral }
+        let class = if self.body.len() == Class::Large.body_bytes() { Class::Large } else { Class::Small };
+        Head { class, topic: self.topic, epoch: self.epoch, tag: self.tag, ephemeral: self.ephemeral }
     }
 }
 
@@ -134,6 +135,15 @@ impl Post {
         match &self.form {
             Form::Unstamped(_) => None,
             Form::Stamped { bytes, .. } => Envelope::parse(bytes.clone()).ok(),
+        }
+    }
+
+    /// How large the envelope is.
+    pub(crate) fn class(&self) -> Class {
+        match &self.form {
+            Form::Unstamped(unstamped) => unstamped.head().class,
+            Form::Stamped { bytes, .. } if bytes.len() == Class::Large.envelope_bytes() => Class::Large,
+            Form::Stamped { .. } => Class::Small,
         }
     }
 

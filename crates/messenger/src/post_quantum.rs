@@ -5,10 +5,12 @@
 //! once more found no room for as long, and gets the next.
 
 use rand_core::CryptoRng;
+use starling_e2ee::seal::Class;
 use starling_relay::pool::EnvelopePool;
 
 use crate::messenger::Messenger;
 use crate::outbox::Load;
+use crate::sending::Form;
 use crate::turn::ContactNumber;
 
 impl<P: EnvelopePool> Messenger<P> {
@@ -40,7 +42,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if !due || self.contacts.get(contact).is_none_or(|contact| contact.blocked || contact.is_forked()) {
             return;
         }
-        if let Some((place, post)) = self.seal_records(contact, slot, &[], false, rng) {
+        if let Some((place, post)) = self.seal_records(contact, slot, &[], Form::Message(Class::Small), rng) {
             self.post_unconfirmed(contact, Load::PostQuantum, place, post);
         }
     }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_core::CryptoRng;
 use starling_relay::pool::EnvelopePool;
 use starling_relay::push;
-use starling_wire::envelope::{EnvelopeId, EpochRange};
+use starling_wire::envelope::{Class, EnvelopeId, EpochRange};
 use starling_wire::push_cell::ExitPlaintext;
 
+use crate::carrier::Link;
 use crate::messenger::Messenger;
 use crate::outbox::{Circumstances, Due, Item};
 use crate::post::{Post, PostId};
@@ -38,7 +39,8 @@ impl<P: EnvelopePool> Messenger<P> {
             self.wait_for_link(id);
             return;
         }
-        let open = self.links_to_push();
+        let class = post.class();
+        let open = self.links_to_push(class);
         if open.is_empty() {
             self.push_queue.insert(id);
             self.timers.set_if_absent(Timer::PushQueue, self.now.monotonic_ms + PUSH_QUEUE_MS);
@@ -56,12 +58,12 @@ impl<P: EnvelopePool> Messenger<P> {
         let chosen = self.post_mut(id).and_then(|post| post.choose_link(&open, |link| silent.contains(&link), rng));
         let Some(link) = chosen else { return };
         let Some(chosen) = self.carrier.links.get_mut(&link) else { return };
-        chosen.count_push(self.now.monotonic_ms);
+        chosen.count_push(class, self.now.monotonic_ms);
         let onion_key = chosen.onion_key;
         let plaintext = ExitPlaintext::Publish(envelope.as_bytes().into());
         let request = self.next_request();
         // An onion key of low order cannot be sealed to: as if that neighbour had refused.
-        let cell = push::seal(&plaintext, envelope.class(), &onion_key, rng);
+        let cell = push::seal(&plaintext, class, &onion_key, rng);
         let Some(post) = self.post_mut(id) else { return };
         let again = post.pushes > 0;
         post.pushed(request, link);
@@ -75,8 +77,8 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
-    /// Neighbours that would take a cell from us now; none while too many pushes wait for their answer.
-    fn links_to_push(&self) -> Vec<LinkId> {
+    /// Neighbours that would take a cell of `class` from us now; none while too many pushes wait for their answer.
+    fn links_to_push(&self, class: Class) -> Vec<LinkId> {
         if self.pushes.len() >= PUSHES_AT_ONCE_MAX {
             return Vec::new();
         }
@@ -86,18 +88,33 @@ impl<P: EnvelopePool> Messenger<P> {
             *in_flight.entry(link).or_default() += 1;
         }
         let is_free = |link: &LinkId| in_flight.get(link).is_none_or(|&pushes| pushes < PUSHES_PER_LINK_MAX);
-        let open = self.carrier.links.iter().filter(|(link, state)| is_free(link) && state.takes_push(monotonic_ms));
+        let takes = |state: &Link| state.takes_push(class, monotonic_ms);
+        let open = self.carrier.links.iter().filter(|(link, state)| is_free(link) && takes(state));
         open.map(|(&link, _)| link).collect()
     }
 
     /// Pushes what waited for its turn, as far as neighbours take it.
     pub(crate) fn on_push_queue(&mut self, rng: &mut impl CryptoRng) {
         self.pump_due = true;
-        while !self.links_to_push().is_empty() {
-            let Some(id) = self.push_queue.pop_first() else { return };
+        while let Some(id) = self.next_to_push() {
+            self.push_queue.remove(&id);
             self.push(id, rng);
         }
-        self.set_timer_in(Timer::PushQueue, PUSH_QUEUE_MS);
+        if !self.push_queue.is_empty() {
+            self.set_timer_in(Timer::PushQueue, PUSH_QUEUE_MS);
+        }
+    }
+
+    /// The first of what waits that some neighbour takes: a large envelope for which none has room keeps no small one
+    /// back. What is not to be pushed any more is taken out as well.
+    fn next_to_push(&self) -> Option<PostId> {
+        let takes = |class| !self.links_to_push(class).is_empty();
+        let (small, large) = (takes(Class::Small), takes(Class::Large));
+        let may_go = |id: &PostId| match self.post(*id).map(Post::class) {
+            Some(Class::Large) => large,
+            Some(Class::Small) | None => small,
+        };
+        self.push_queue.iter().copied().find(may_go)
     }
 
     /// The time of the next push has come, or that of an answer that never came is over.
@@ -124,7 +141,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.waiting_for_link.insert(id);
         let PostId::Item(number) = id else { return };
         let Some(state) = self.outbox.get_mut(number).and_then(Item::state_mut) else { return };
-        if state.reason == Some(QueuedReason::Stamping) {
+        if matches!(state.reason, Some(QueuedReason::Stamping | QueuedReason::Pushing)) {
             state.reason = Some(QueuedReason::NoPeers);
             self.show_state(number);
         }
@@ -155,7 +172,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.timers.cancel(Timer::Push(id));
         let Some(post) = self.post(id) else { return };
         // Not one that takes nothing now: it would be passed over, and the others asked again in a loop.
-        let (another, interval_ms) = (post.has_untried(&self.links_to_push()), post.interval_ms(resend_ms));
+        let (another, interval_ms) = (post.has_untried(&self.links_to_push(post.class())), post.interval_ms(resend_ms));
         if !taken && another {
             self.push(id, rng);
         } else if held.is_empty() {
@@ -168,8 +185,11 @@ impl<P: EnvelopePool> Messenger<P> {
     fn trace_answer(&mut self, id: PostId, taken: bool) {
         let PostId::Item(number) = id else { return };
         let unix_ms = self.now.unix_ms;
-        if let Some(item) = self.outbox.get_mut(number) {
-            item.trace(unix_ms, if taken { TraceStep::Taken } else { TraceStep::NotTaken });
+        let Some(item) = self.outbox.get_mut(number) else { return };
+        item.trace(unix_ms, if taken { TraceStep::Taken } else { TraceStep::NotTaken });
+        let is_queued = item.state_mut().is_some_and(|state| state.stage == DeliveryStage::Queued);
+        if !taken && is_queued {
+            self.show_state(number);
         }
     }
 
@@ -323,6 +343,7 @@ impl<P: EnvelopePool> Messenger<P> {
     /// Takes an item out of the outbox, in its last state.
     pub(crate) fn finish(&mut self, number: u64, stage: DeliveryStage) {
         let unix_ms = self.now.unix_ms;
+        let parts = self.parts_state(number);
         if let Some(item) = self.outbox.get_mut(number) {
             item.trace(
                 unix_ms,
@@ -332,6 +353,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 state.stage = stage;
                 state.since_unix_ms = unix_ms;
                 state.reason = None;
+                state.parts = parts;
             }
         }
         self.start_expiry_of_own(number);
@@ -356,6 +378,9 @@ impl<P: EnvelopePool> Messenger<P> {
         self.forget_way(PostId::Item(number));
         let Some(item) = self.outbox.remove(number) else { return };
         self.mark(Dirty::Outbox(number));
+        if item.file().is_some() {
+            self.mark(Dirty::WaitingFile(number));
+        }
         let Some(view) = item.text().map(|text| text.view.clone()) else { return };
         self.write_trace(view.number, lines);
         if let Some(client_id) = view.client_id {
@@ -432,7 +457,7 @@ mod tests {
             outputs.extend(messenger.step(input, NOW, &mut rng).outputs);
         }
         let empty = messenger.carrier.links.get_mut(&LinkId(1)).unwrap();
-        (0..10_000).for_each(|_| empty.count_push(NOW.monotonic_ms));
+        (0..10_000).for_each(|_| empty.count_push(Class::Small, NOW.monotonic_ms));
         let mut pushes = 0;
         while let Some(output) = outputs.pop() {
             let input = match output {

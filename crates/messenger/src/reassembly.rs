@@ -1,22 +1,31 @@
 //! Contents that came in parts, until all parts are here. SPEC.md, "Parts".
 //!
 //! Each part is stored and confirmed for itself, so that one that is lost does not have all sent again. What does not
-//! fit is not confirmed: its writer keeps it and sends it again. Bounded by account, so that a contact who sends many
-//! unfinished contents keeps out their own only.
+//! fit is not confirmed: its writer keeps it and sends it again, days later. So there is room for all that an honest
+//! writer has on its way at a time; bounded by account, so that a contact who sends more keeps out their own only.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::content::CONTENT_BYTES_MAX;
+use crate::outbox::{OUTBOX_BYTES_MAX, OUTBOX_TEXTS_MAX};
 use crate::seen::SeenKey;
 
 /// Parts of a content: the longest one, in parts of 1,869 bytes, has 35.
 pub(crate) const PARTS_MAX: u8 = 40;
-/// Unfinished contents of one account.
-const UNFINISHED_PER_ACCOUNT_MAX: usize = 32;
+/// Unfinished contents of one account: a writer has no more on its way.
+const UNFINISHED_PER_ACCOUNT_MAX: usize = OUTBOX_TEXTS_MAX;
+/// Bytes of them: what a writer has on its way at a time, and one more.
+const UNFINISHED_BYTES_MAX: usize = OUTBOX_BYTES_MAX + CONTENT_BYTES_MAX as usize;
+/// Bytes of all accounts, beyond which those that have more than their share get no more. Each costs its writer a stamp.
+const UNFINISHED_ALL_BYTES_MAX: usize = 128 << 20;
+/// That share.
+const SHARE_BYTES: usize = 1 << 20;
+/// Contents in parts of somebody who is not accepted, whole or not, after which nothing more of theirs is opened.
+const STRANGER_CONTENTS_MAX: usize = 4;
 /// Bytes of them.
-const UNFINISHED_BYTES_MAX: usize = 4 << 20;
+const STRANGER_BYTES_MAX: usize = 2 * CONTENT_BYTES_MAX as usize;
 /// How long one waits for its last part.
 const UNFINISHED_MS: u64 = 60 * 24 * 3_600_000;
 
@@ -66,6 +75,8 @@ type Parts = BTreeMap<u8, PartRecord>;
 pub(crate) struct Reassembly {
     /// By account and message id.
     accounts: BTreeMap<[u8; 32], BTreeMap<[u8; 16], Parts>>,
+    /// Bytes of all.
+    bytes: usize,
 }
 
 fn bytes_of(parts: &Parts) -> usize {
@@ -76,6 +87,7 @@ impl Reassembly {
     /// Takes up what was stored.
     pub(crate) fn restore(&mut self, record: PartRecord) {
         let (account, id) = record.key;
+        self.bytes += record.bytes.len();
         self.accounts.entry(account).or_default().entry(id).or_default().insert(record.part, record);
     }
 
@@ -97,8 +109,11 @@ impl Reassembly {
             return Added::Kept;
         }
         let of_content = known.map_or(0, bytes_of) + record.bytes.len();
-        let of_all: usize = of_account.into_iter().flat_map(BTreeMap::values).map(bytes_of).sum();
-        if of_content as u64 > CONTENT_BYTES_MAX || of_all + record.bytes.len() > UNFINISHED_BYTES_MAX {
+        let of_account = self.bytes_of_account(&account) + record.bytes.len();
+        if of_content as u64 > CONTENT_BYTES_MAX || of_account > UNFINISHED_BYTES_MAX {
+            return Added::Refused;
+        }
+        if of_account > SHARE_BYTES && self.bytes + record.bytes.len() > UNFINISHED_ALL_BYTES_MAX {
             return Added::Refused;
         }
         self.restore(record);
@@ -106,11 +121,14 @@ impl Reassembly {
         if have == usize::from(of) { Added::Whole } else { Added::Kept }
     }
 
-    /// Keeps a part of somebody who is not accepted yet: of one content at a time.
-    pub(crate) fn add_of_stranger(&mut self, record: PartRecord) -> Added {
-        let (account, id) = record.key;
-        let others = self.accounts.get(&account).is_some_and(|contents| contents.keys().any(|known| *known != id));
-        if others { Added::Refused } else { self.add(record) }
+    fn bytes_of_account(&self, account: &[u8; 32]) -> usize {
+        self.accounts.get(account).into_iter().flat_map(BTreeMap::values).map(bytes_of).sum()
+    }
+
+    /// Whether there is as much of an account as is kept of somebody who is not accepted.
+    pub(crate) fn is_crowded(&self, account: &[u8; 32]) -> bool {
+        let contents = self.accounts.get(account).map_or(0, BTreeMap::len);
+        contents >= STRANGER_CONTENTS_MAX || self.bytes_of_account(account) >= STRANGER_BYTES_MAX
     }
 
     /// Contents of an account of which there are parts, and whether each has them all.
@@ -134,6 +152,7 @@ impl Reassembly {
     pub(crate) fn take(&mut self, key: &SeenKey) -> Vec<PartRecord> {
         let Some(contents) = self.accounts.get_mut(&key.0) else { return Vec::new() };
         let parts = contents.remove(&key.1).unwrap_or_default();
+        self.bytes -= bytes_of(&parts);
         if contents.is_empty() {
             self.accounts.remove(&key.0);
         }
@@ -194,7 +213,7 @@ mod tests {
         }
         assert_eq!(parts.add(part(2, 2, 4, 5, 16_000)), Added::Refused);
         assert_eq!(parts.over(5 + UNFINISHED_MS), []);
-        assert_eq!(parts.over(6 + UNFINISHED_MS).len(), 34);
+        assert_eq!(parts.over(6 + UNFINISHED_MS).len(), UNFINISHED_PER_ACCOUNT_MAX + 2);
     }
 
     /// Both sides must make the same of it: SPEC.md has these bytes.

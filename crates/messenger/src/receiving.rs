@@ -13,6 +13,7 @@ use crate::content::{Content, Text};
 use crate::conversation::SEQUENCE_UNKNOWN;
 use crate::delay;
 use crate::device::OURSELVES;
+use crate::file::File;
 use crate::invitation::Owner;
 use crate::job::parts;
 use crate::messenger::Messenger;
@@ -23,6 +24,14 @@ use crate::stored::Dirty;
 use crate::timers::Timer;
 use crate::turn::{ContactNumber, RequestNumber};
 use crate::view::{DeliveryStage, DeliveryState, Event, MessageBody, MessageView};
+
+/// What every message of a conversation says beside its body.
+struct Written {
+    sequence: u64,
+    created_unix_ms: u64,
+    reply_to: Option<[u8; 16]>,
+    expires_s: u32,
+}
 
 impl<P: EnvelopePool> Messenger<P> {
     /// A session opened a message: everything that it changes is committed together.
@@ -89,10 +98,14 @@ impl<P: EnvelopePool> Messenger<P> {
     /// A whole content that did not come before.
     pub(crate) fn take_new_content(&mut self, number: ContactNumber, key: SeenKey, bytes: &[u8]) {
         let shown = match Content::decode(bytes) {
-            Ok(Content::Text(text)) => Some(self.shown_text(number, key.0, text)),
+            Ok(Content::Text(text)) => Some((self.shown_text(number, key.0, text), None)),
+            Ok(Content::File(file)) => {
+                let view = self.shown_file(number, key.0, &file);
+                Some((view, Some(file.bytes)))
+            }
             Ok(Content::Unknown { kind, bytes }) => {
                 let body = MessageBody::Unknown { kind, bytes };
-                Some(self.shown(number, SEQUENCE_UNKNOWN, body, self.now.unix_ms))
+                Some((self.shown(number, SEQUENCE_UNKNOWN, body, self.now.unix_ms), None))
             }
             Ok(content) => {
                 self.take_unshown(number, key.0, content);
@@ -101,10 +114,10 @@ impl<P: EnvelopePool> Messenger<P> {
             // A damaged content of a known kind: their device is at fault, and sending it again will not help.
             Err(_) => None,
         };
-        self.remember_seen(key, shown.as_ref().map(|message| message.number));
+        self.remember_seen(key, shown.as_ref().map(|(message, _)| message.number));
         self.take_parts(key);
-        if let Some(message) = shown {
-            self.show(message, key);
+        if let Some((message, file)) = shown {
+            self.show(message, file, key);
         }
     }
 
@@ -115,18 +128,39 @@ impl<P: EnvelopePool> Messenger<P> {
             Content::Reaction(reaction) => self.take_reaction(number, account, reaction),
             Content::Edit(edit) => self.take_edit(number, account, edit),
             Content::Delete(delete) => self.take_delete(number, account, delete.of),
-            Content::Text(_) | Content::Unknown { .. } => {}
+            Content::Text(_) | Content::File(_) | Content::Unknown { .. } => {}
         }
     }
 
     fn shown_text(&mut self, number: ContactNumber, account: [u8; 32], text: Text) -> MessageView {
-        let reply_to = text.reply_to.and_then(|id| self.message_number_of(account, &id));
-        let body = MessageBody::Text(text.text);
+        let Text { sequence, created_unix_ms, reply_to, expires_s, text } = text;
+        self.shown_content(
+            number,
+            account,
+            Written { sequence, created_unix_ms, reply_to, expires_s },
+            MessageBody::Text(text),
+        )
+    }
+
+    fn shown_file(&mut self, number: ContactNumber, account: [u8; 32], file: &File) -> MessageView {
+        let &File { sequence, created_unix_ms, reply_to, expires_s, .. } = file;
+        let body = MessageBody::File(Box::new(file.view()));
+        self.shown_content(number, account, Written { sequence, created_unix_ms, reply_to, expires_s }, body)
+    }
+
+    fn shown_content(
+        &mut self,
+        number: ContactNumber,
+        account: [u8; 32],
+        written: Written,
+        body: MessageBody,
+    ) -> MessageView {
+        let Written { sequence, created_unix_ms, reply_to, expires_s } = written;
+        let reply_to = reply_to.and_then(|id| self.message_number_of(account, &id));
         let contact = self.contacts.get_mut(number);
-        let sequence = contact.map_or(text.sequence, |contact| contact.place_of(text.sequence));
+        let sequence = contact.map_or(sequence, |contact| contact.place_of(sequence));
         self.mark(Dirty::Contact(number));
-        let expires_s = text.expires_s;
-        MessageView { reply_to, expires_s, ..self.shown(number, sequence, body, text.created_unix_ms) }
+        MessageView { reply_to, expires_s, ..self.shown(number, sequence, body, created_unix_ms) }
     }
 
     /// A received message as people see it.
@@ -279,10 +313,10 @@ impl<P: EnvelopePool> Messenger<P> {
                 Record::Acks(_) => {}
             }
         }
-        let crowded = request.is_full();
         for (key, place, bytes) in parts {
             self.keep_part(key, place, bytes);
         }
+        let crowded = self.invitations.requests.get(&number).is_some_and(|request| self.is_crowded(request));
         self.mark(Dirty::Request(number));
         if crowded {
             // The rest stays in the pool, sealed, and is found when they are accepted in time.

@@ -76,11 +76,15 @@ pub enum RecordKind {
     Early = 27,
     /// A part of a content whose others have not come yet.
     Part = 28,
+    /// Bytes of a file of a conversation. Ordered by message number; not loaded at start.
+    File = 29,
+    /// Bytes of a file on its way.
+    WaitingFile = 30,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -109,6 +113,8 @@ impl RecordKind {
         Self::Expiry,
         Self::Early,
         Self::Part,
+        Self::File,
+        Self::WaitingFile,
     ];
 
     /// Whether records of this kind end with the device: a new one of the same account starts from others. What a
@@ -119,7 +125,10 @@ impl RecordKind {
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.
     pub const fn loaded_at_start(self) -> bool {
-        !matches!(self, Self::History | Self::MessageIndex | Self::Event | Self::Node | Self::Trace | Self::PageKey)
+        !matches!(
+            self,
+            Self::History | Self::MessageIndex | Self::Event | Self::Node | Self::Trace | Self::PageKey | Self::File
+        )
     }
 }
 
@@ -272,6 +281,20 @@ pub fn history_parent(contact: ContactNumber) -> Vec<u8> {
 /// Where a message lies.
 pub fn history_key(contact: ContactNumber, number: MessageNumber) -> VaultKey {
     VaultKey::ordered(RecordKind::History, history_parent(contact), number.0)
+}
+
+/// Bytes of a file, as they are stored under [`file_key`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// The message that it came or goes with.
+    pub number: MessageNumber,
+    /// The file, at most [`crate::FILE_BYTES_MAX`] bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Where the file of a message lies.
+pub fn file_key(contact: ContactNumber, number: MessageNumber) -> VaultKey {
+    VaultKey::ordered(RecordKind::File, history_parent(contact), number.0)
 }
 
 /// Where the conversation of a message number lies.

@@ -32,6 +32,15 @@ const PUSH_QUEUE_MAX: usize = 64;
 /// after the invite's expiry, which was not before we used it, and they lie in the network for 14 days and an hour
 /// of that; clocks differ by two. One that names an erased key is lost; one that names none comes as a request.
 const ONE_TIME_KEY_NAMED_MS: u64 = (28 * 24 - (14 * 24 + 1) - 2) * 3_600_000;
+/// How records are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// With the handshake, in a small envelope.
+    FirstContact,
+    /// In an envelope of this class.
+    Message(seal::Class),
+}
+
 /// Stamps asked for at a time.
 pub(crate) const STAMPS_AT_ONCE_MAX: usize = 8;
 
@@ -301,8 +310,8 @@ impl<P: EnvelopePool> Messenger<P> {
         })
     }
 
-    fn prefix(&self, topic: TopicId) -> HeadPrefix {
-        HeadPrefix(Head::prefix(Class::Small, topic, self.epoch()))
+    fn prefix(&self, class: Class, topic: TopicId) -> HeadPrefix {
+        HeadPrefix(Head::prefix(class, topic, self.epoch()))
     }
 
     fn unstamped(&self, topic: TopicId, sealed: Sealed) -> Unstamped {
@@ -315,8 +324,10 @@ impl<P: EnvelopePool> Messenger<P> {
         let Some(item) = self.outbox.get(number) else { return false };
         let contact = item.contact;
         let first = matches!(item.load, Load::Greeting) && self.first_contact_pending(slot);
+        let class = self.class_of(item);
         let records = self.item_records(number, slot, first);
-        let Some((place, post)) = self.seal_records(contact, slot, &records, first, rng) else { return false };
+        let form = if first { Form::FirstContact } else { Form::Message(class) };
+        let Some((place, post)) = self.seal_records(contact, slot, &records, form, rng) else { return false };
         let unix_ms = self.now.unix_ms;
         let until_ms = post.epoch().start_unix_ms().saturating_add(self.lifetime_ms());
         self.outbox.sealed(number, place, post, unix_ms);
@@ -349,7 +360,8 @@ impl<P: EnvelopePool> Messenger<P> {
             return false;
         }
         let records = self.receipts_records(contact, slot);
-        let Some((place, post)) = self.seal_records(contact, slot, &records, false, rng) else { return false };
+        let form = Form::Message(seal::Class::Small);
+        let Some((place, post)) = self.seal_records(contact, slot, &records, form, rng) else { return false };
         let acks = records.iter().filter_map(|record| if let Record::Acks(ids) = record { Some(ids) } else { None });
         self.post_unconfirmed(contact, Load::Acks(acks.flatten().copied().collect()), place, post);
         if self.receipts.due(contact) > 0 {
@@ -368,24 +380,27 @@ impl<P: EnvelopePool> Messenger<P> {
         self.start_stamp(PostId::Item(number));
     }
 
-    /// Seals `records` on a session; its record is written with the step. `first`: as a first contact.
+    /// Seals `records` on a session; its record is written with the step.
     pub(crate) fn seal_records(
         &mut self,
         contact: ContactNumber,
         slot: Slot,
         records: &[Record],
-        first: bool,
+        form: Form,
         rng: &mut impl CryptoRng,
     ) -> Option<(Place, Post)> {
         let topic = self.topic_of(self.contacts.get(contact)?.shard);
-        let prefix = self.prefix(topic);
+        let class = match form {
+            Form::FirstContact | Form::Message(seal::Class::Small) => Class::Small,
+            Form::Message(seal::Class::Large) => Class::Large,
+        };
+        let prefix = self.prefix(class, topic);
         let ephemeral = self.take_ephemeral(rng);
         let unix_ms = self.now.unix_ms;
         let session = &mut self.sessions.get_mut(slot)?.session;
-        let sealed = if first {
-            session.seal_first_contact(&prefix, records, &ephemeral, rng)
-        } else {
-            session.seal(seal::Class::Small, &prefix, records, &ephemeral, unix_ms, rng)
+        let sealed = match form {
+            Form::FirstContact => session.seal_first_contact(&prefix, records, &ephemeral, rng),
+            Form::Message(class) => session.seal(class, &prefix, records, &ephemeral, unix_ms, rng),
         };
         let SealedMessage { sealed, chain, number } = sealed.ok()?;
         let session = session.id();
@@ -398,8 +413,8 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn start_stamp(&mut self, post: PostId) {
         let Some(unstamped) = self.post(post).and_then(Post::unstamped) else { return };
         let (head, body) = (unstamped.head(), unstamped.body.clone());
-        let fill = self.pool.fill_bytes(head.topic, head.epoch, Class::Small);
-        let effort = effort_for(&self.parameters, Class::Small, fill);
+        let fill = self.pool.fill_bytes(head.topic, head.epoch, head.class);
+        let effort = effort_for(&self.parameters, head.class, fill);
         let urgent = match post {
             PostId::Item(number) => self.outbox.get(number).is_some_and(|item| !item.load.is_unconfirmed()),
             PostId::Bundle => false,
@@ -427,6 +442,15 @@ impl<P: EnvelopePool> Messenger<P> {
             && let Some(item) = self.outbox.get_mut(number)
         {
             item.trace(unix_ms, TraceStep::Stamped { took_ms: u32::try_from(took_ms).unwrap_or(u32::MAX) });
+            // Shown when a neighbour refuses: mostly one takes it at once.
+            if let Some(state) = item.state_mut() {
+                state.reason = state.reason.map(|_| QueuedReason::Pushing);
+            }
+        }
+        if let PostId::Item(number) = id
+            && self.outbox.head_of(number).is_some()
+        {
+            self.show_state(number);
         }
         if open {
             self.push(id, rng);

@@ -29,8 +29,8 @@ use crate::post::{Post, PostId};
 use crate::reassembly::PartRecord;
 use crate::receipt::ContactReceipts;
 use crate::record::{
-    HistoryRecord, MessageIndexRecord, RecordError, RecordKind, TraceRecord, VaultImage, VaultKey, VaultWrite,
-    decode_record, encode_record, history_key, message_index_key, trace_key,
+    FileRecord, HistoryRecord, MessageIndexRecord, RecordError, RecordKind, TraceRecord, VaultImage, VaultKey,
+    VaultWrite, decode_record, encode_record, file_key, history_key, message_index_key, trace_key,
 };
 use crate::seen::SeenKey;
 use crate::sessions::SessionRecord;
@@ -59,6 +59,7 @@ pub(crate) enum Dirty {
     Expiry(MessageNumber),
     Early(SeenKey),
     Part(SeenKey, u8),
+    WaitingFile(u64),
 }
 
 /// Own name, where mail is read, and the counters.
@@ -271,6 +272,11 @@ impl<P: EnvelopePool> Messenger<P> {
             Dirty::Expiry(number) => put_or_delete(number_key(RecordKind::Expiry, number.0), self.expiries.get(number)),
             Dirty::Early(key) => put_or_delete(early_key(key), self.early.get(&key)),
             Dirty::Part(key, part) => put_or_delete(part_key(key, part), self.reassembly.get(&key, part)),
+            Dirty::WaitingFile(number) => {
+                let file = self.outbox.get(number).and_then(Item::file);
+                let record = file.map(|bytes| FileRecord { number: MessageNumber(number), bytes: bytes.to_vec() });
+                put_or_delete(number_key(RecordKind::WaitingFile, number), record.as_ref())
+            }
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
     }
@@ -290,6 +296,11 @@ impl<P: EnvelopePool> Messenger<P> {
         if first {
             self.write(message_index_key(number), &MessageIndexRecord { number, contact });
         }
+    }
+
+    /// Writes the bytes of a file beside the conversation.
+    pub(crate) fn write_file(&mut self, contact: ContactNumber, record: FileRecord) {
+        self.write(file_key(contact, record.number), &record);
     }
 
     /// Writes a final message's life.
@@ -376,6 +387,9 @@ impl<P: EnvelopePool> Messenger<P> {
         let identity = loaded.identity.take().ok_or(RestoreError::Missing(RecordKind::Identity))?;
         let prekeys = loaded.prekeys.take().unwrap_or_default();
         let profile = loaded.profile.take().ok_or(RestoreError::Missing(RecordKind::Profile))?;
+        if loaded.outbox.iter().any(|item| item.is_file() && !loaded.files.contains_key(&item.number)) {
+            return Err(RestoreError::Missing(RecordKind::WaitingFile));
+        }
         let mut messenger = Self::empty(setup, pool, now, identity, prekeys, profile);
         messenger.ids = MessageIds::new(*messenger.profile.message_key);
         messenger.take_loaded(loaded);
@@ -408,7 +422,8 @@ impl<P: EnvelopePool> Messenger<P> {
         loaded.client_ids.into_iter().for_each(|record| self.client_ids.restore(record));
         self.inbox.restore_cursor(loaded.cursor.map_or(0, |record| record.arrival));
         self.pool.skip_arrivals_to(self.inbox.stored_cursor());
-        for item in loaded.outbox {
+        for mut item in loaded.outbox {
+            item.set_file(loaded.files.remove(&item.number));
             let queued = item.text().is_some_and(|text| text.view.state.stage == DeliveryStage::Queued);
             self.recovered += u32::from(queued);
             self.outbox.insert(item);
@@ -453,6 +468,8 @@ struct Loaded {
     expiries: Vec<ExpiryRecord>,
     early: Vec<EarlyRecord>,
     parts: Vec<PartRecord>,
+    /// Bytes of files on their way, by the number of their item.
+    files: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Loaded {
@@ -483,12 +500,17 @@ impl Loaded {
             RecordKind::Expiry => self.expiries.push(decode_record(value)?),
             RecordKind::Part => self.parts.push(decode_record(value)?),
             RecordKind::Early => self.early.push(decode_record(value)?),
+            RecordKind::WaitingFile => {
+                let record: FileRecord = decode_record(value)?;
+                self.files.insert(record.number.0, record.bytes);
+            }
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event
             | RecordKind::Node
             | RecordKind::Trace
-            | RecordKind::PageKey => {}
+            | RecordKind::PageKey
+            | RecordKind::File => {}
         }
         Ok(())
     }
@@ -499,12 +521,12 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
     use starling_e2ee::seal::Class;
-    use starling_wire::limits::{BODY_SMALL_BYTES, NAME_BYTES_MAX};
+    use starling_wire::limits::{BODY_LARGE_BYTES, NAME_BYTES_MAX};
 
     use super::*;
     use crate::command::TEXT_BYTES_MAX;
     use crate::outbox::{Load, OwnText};
-    use crate::parts::PART_BYTES;
+    use crate::parts::part_bytes;
     use crate::post::Unstamped;
     use crate::record::RECORD_BYTES_MAX;
     use crate::view::{DeliveryState, MessageBody, Reaction, TraceStep};
@@ -522,6 +544,7 @@ mod tests {
             until_unix_ms: Some(1),
             reason: None,
             attempts: 1,
+            parts: None,
         };
         MessageView {
             number: MessageNumber(1),
@@ -553,17 +576,21 @@ mod tests {
             history(MessageBody::Unknown { kind: 9, bytes: vec![1; room] }),
         ];
         let text = MessageBody::Text("a".repeat(TEXT_BYTES_MAX));
-        let own =
-            OwnText { view: message(text), reply_to: Some([1; 16]), sealed_text: Some("a".repeat(TEXT_BYTES_MAX)) };
+        let own = OwnText {
+            view: message(text),
+            reply_to: Some([1; 16]),
+            sealed_text: Some("a".repeat(TEXT_BYTES_MAX)),
+            file: None,
+        };
         let mut whole = own.clone();
-        whole.view.body = MessageBody::Text("a".repeat(PART_BYTES));
-        whole.sealed_text = Some("a".repeat(PART_BYTES));
+        whole.view.body = MessageBody::Text("a".repeat(part_bytes(Class::Large)));
+        whole.sealed_text = Some("a".repeat(part_bytes(Class::Large)));
         let mut item = Item::new(1, ContactNumber(1), [1; 16], Load::Text(Box::new(whole)));
         for at in 0..1_000 {
             item.trace(at, TraceStep::Held { by: 1, of: 1 });
         }
         let (topic, epoch) = (starling_wire::envelope::TopicId(0), starling_wire::envelope::Epoch(1));
-        let (tag, body) = (starling_wire::envelope::Tag([1; 16]), vec![1; BODY_SMALL_BYTES]);
+        let (tag, body) = (starling_wire::envelope::Tag([1; 16]), vec![1; BODY_LARGE_BYTES]);
         // One that goes in parts has no envelope of its own.
         let mut head = item.clone();
         head.load = Load::Text(Box::new(own));

@@ -12,8 +12,10 @@ use starling_wire::invite::InvitePeer;
 use starling_wire::push_cell::PushCell;
 
 use crate::backup::Export;
+pub use crate::change::Target;
+pub use crate::file::OutgoingFile;
 use crate::job::{Job, JobResult};
-use crate::record::{HistoryRecord, VaultWrite};
+use crate::record::VaultWrite;
 use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView};
 use crate::view::{TraceLine, UndeliveredView};
 
@@ -213,12 +215,14 @@ pub enum Command {
         /// Local name; the one they gave if absent.
         name: Option<String>,
     },
-    /// Sends a text.
+    /// Sends a text, or a file.
     Send {
         /// To whom.
         contact: ContactNumber,
-        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes.
+        /// UTF-8 text, at most [`crate::command::TEXT_BYTES_MAX`] bytes; beside a file at most 1,024, or none.
         text: String,
+        /// What goes with it, or it with.
+        file: Option<Box<OutgoingFile>>,
         /// Number of the message this answers.
         reply_to: Option<MessageNumber>,
         /// The caller's own id: a second send under it returns the first message.
@@ -251,43 +255,6 @@ pub enum Command {
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.
     Export,
-}
-
-/// A message that is to be changed, as the history has it: the core has none in memory, so whoever asks reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its conversation.
-    pub contact: ContactNumber,
-    /// Its number.
-    pub number: MessageNumber,
-    /// The id under which both sides know it.
-    pub message_id: [u8; 16],
-    /// Whether it is ours.
-    pub own: bool,
-    /// When it was written, ms since 1970.
-    pub created_unix_ms: u64,
-    /// Which wording it has.
-    pub revision: u32,
-    /// It was deleted for both.
-    pub deleted: bool,
-    /// Our reaction to it; empty if there is none.
-    pub own_reaction: String,
-}
-
-impl From<&HistoryRecord> for Target {
-    fn from(HistoryRecord { message, message_id }: &HistoryRecord) -> Self {
-        let own_reaction = message.reactions.iter().find(|reaction| reaction.own);
-        Self {
-            contact: message.contact,
-            number: message.number,
-            message_id: *message_id,
-            own: message.own,
-            created_unix_ms: message.created_unix_ms,
-            revision: message.revision,
-            deleted: message.deleted,
-            own_reaction: own_reaction.map(|reaction| reaction.emoji.clone()).unwrap_or_default(),
-        }
-    }
 }
 
 /// Which of two device lists of one version is the contact's.
@@ -352,12 +319,21 @@ pub enum CommandError {
     /// The text is empty.
     #[error("the text is empty")]
     EmptyText,
+    /// There is nothing in the file.
+    #[error("the file is empty")]
+    EmptyFile,
+    /// A voice note that is too long, or no Opus in Ogg.
+    #[error("a voice note is Opus in Ogg, of at most {} s", starling_wire::limits::VOICE_MS_MAX / 1_000)]
+    BadVoice,
     /// A reaction that is too long, or has spaces or control characters in it.
     #[error("a reaction is at most {} bytes without spaces and control characters", crate::content::EMOJI_BYTES_MAX)]
     BadEmoji,
     /// Only who wrote a message edits it, or deletes it for both.
     #[error("somebody else wrote the message")]
     NotYours,
+    /// Only a text has wordings.
+    #[error("the message is not a text")]
+    NoText,
     /// The message was deleted for both.
     #[error("the message was deleted")]
     Deleted,

@@ -30,7 +30,7 @@ impl<P: EnvelopePool> Messenger<P> {
             let Some(owner) = self.sessions.get(slot).map(|entry| entry.owner) else { continue };
             let blocked = match owner {
                 Owner::Contact(number) => self.contacts.get(number).is_none_or(|contact| contact.blocked),
-                Owner::Request(number) => self.invitations.requests.get(&number).is_none_or(|r| r.is_full()),
+                Owner::Request(number) => self.invitations.requests.get(&number).is_none_or(|r| self.is_crowded(r)),
             };
             if !blocked {
                 self.watch_session(slot, rng);

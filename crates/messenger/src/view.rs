@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::file::{FileKind, FileView, PictureFormat, Voice};
 use crate::turn::{ContactNumber, InviteNumber, MessageNumber, RequestNumber};
 
 /// Why a message still waits on this computer.
@@ -20,6 +21,8 @@ pub enum QueuedReason {
     Unanswered,
     /// Two device lists carry the contact's signature, and the person has not decided between them.
     DevicesForked,
+    /// Neighbours are asked to take it.
+    Pushing,
 }
 
 /// Where a message is. The order is total, and states never go back.
@@ -35,6 +38,19 @@ pub enum DeliveryStage {
     Delivered,
     /// No node keeps it any more, and nobody confirmed it. A late confirmation still wins.
     Expired,
+}
+
+/// How far the parts of a message came that goes in several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartsState {
+    /// Parts.
+    pub of: u8,
+    /// Those that have their stamp, or had it once.
+    pub stamped: u8,
+    /// Those that came back from the network, or arrived.
+    pub held: u8,
+    /// Those that the recipient's device confirmed.
+    pub delivered: u8,
 }
 
 /// State of a message of one's own.
@@ -54,12 +70,23 @@ pub struct DeliveryState {
     pub reason: Option<QueuedReason>,
     /// How often it was sealed or pushed.
     pub attempts: u32,
+    /// Its parts, if it goes in several.
+    pub parts: Option<PartsState>,
 }
 
 impl DeliveryState {
     /// One of which nothing more is known yet.
     pub const fn new(stage: DeliveryStage, since_unix_ms: u64) -> Self {
-        Self { stage, since_unix_ms, held_by: 0, neighbours: 0, until_unix_ms: None, reason: None, attempts: 0 }
+        Self {
+            stage,
+            since_unix_ms,
+            held_by: 0,
+            neighbours: 0,
+            until_unix_ms: None,
+            reason: None,
+            attempts: 0,
+            parts: None,
+        }
     }
 }
 
@@ -75,6 +102,15 @@ pub enum MessageBody {
         /// Its bytes, kept for a newer version.
         bytes: Vec<u8>,
     },
+    /// A file, without its bytes, which lie beside the history: [`crate::record::file_key`].
+    File(Box<FileView>),
+}
+
+impl MessageBody {
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&FileView> {
+        if let Self::File(file) = self { Some(file) } else { None }
+    }
 }
 
 /// What one side feels about a message.

@@ -53,7 +53,7 @@ fn main() -> anyhow::Result<()> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
     let first_ms = u64::try_from(now)?.saturating_sub(messages * APART_MS);
     for index in 0..messages {
-        for record in message_records(&message(contact, index, first_ms + index * APART_MS, &mut rng)) {
+        for record in message_records(&message(contact, index, first_ms + index * APART_MS, &mut rng), None) {
             writer.record(record.kind, &record.bytes)?;
             records += 1;
         }
@@ -70,15 +70,7 @@ fn message(contact: ContactNumber, index: u64, at: u64, rng: &mut ChaCha20Rng) -
     let words = 2 + rng.next_u32() % 30;
     let mut drawn = || WORDS[rng.next_u32() as usize % WORDS.len()];
     let text = (0..words).map(|_| drawn()).collect::<Vec<_>>().join(" ");
-    let state = DeliveryState {
-        stage: DeliveryStage::Delivered,
-        since_unix_ms: at,
-        held_by: 0,
-        neighbours: 0,
-        until_unix_ms: None,
-        reason: None,
-        attempts: 1,
-    };
+    let state = DeliveryState { attempts: 1, ..DeliveryState::new(DeliveryStage::Delivered, at) };
     let mut message_id = [0; 16];
     message_id[..8].copy_from_slice(&(FIRST + index).to_le_bytes());
     let message = MessageView {

@@ -5,8 +5,8 @@
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use starling_messenger::record::{
-    HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, VaultKey, decode_record, history_key, history_parent,
-    message_index_key, trace_key,
+    FileRecord, HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, VaultKey, decode_record, file_key,
+    history_key, history_parent, message_index_key, trace_key,
 };
 use starling_messenger::turn::{ContactNumber, MessageNumber};
 use zeroize::Zeroizing;
@@ -180,6 +180,14 @@ impl Reader {
         number: MessageNumber,
     ) -> Result<Option<HistoryRecord>, VaultError> {
         self.decoded(&history_key(contact, number))
+    }
+
+    /// The bytes of a message's file; `None` when it has none, or it was deleted.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when it is there but cannot be read.
+    pub fn file(&self, contact: ContactNumber, number: MessageNumber) -> Result<Option<Vec<u8>>, VaultError> {
+        Ok(self.decoded::<FileRecord>(&file_key(contact, number))?.map(|file| file.bytes))
     }
 
     /// The life of a message that is final.

@@ -35,6 +35,14 @@ pub const STAMP_BYTES: usize = 24;
 
 /// Bytes of one message, in all its parts. What is larger is a blob, not gossip.
 pub const MESSAGE_BYTES_MAX: usize = 64_000;
+/// Bytes of the text beside a file.
+pub const CAPTION_BYTES_MAX: usize = 1_024;
+/// Bytes of a file's name, as file systems have them.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Milliseconds of a voice note: at 16 kbit/s 30 s are 60,000 bytes, and 64,000 are all there is.
+pub const VOICE_MS_MAX: u32 = 30_000;
+/// Levels in a voice note's waveform.
+pub const VOICE_PEAKS_MAX: usize = 64;
 /// Bytes of a name that a person gives to themselves.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of the name inside an invite: it must stay scannable.

@@ -33,7 +33,7 @@ pub(crate) fn run(terminal: &Terminal, command: &str, event: &Event, line: &str)
 }
 
 /// `STARLING_EVENT`, `STARLING_SEQ`; of messages `STARLING_MESSAGE`, `STARLING_CONVERSATION`, `STARLING_FROM`,
-/// `STARLING_TEXT`, `STARLING_STATE`.
+/// `STARLING_TEXT`, `STARLING_FILE` (a file's name), `STARLING_STATE`.
 fn variables(event: &Event) -> Vec<(&'static str, String)> {
     let mut variables =
         vec![("STARLING_EVENT", event.body.type_name().to_owned()), ("STARLING_SEQ", event.seq.to_string())];
@@ -51,6 +51,8 @@ fn variables(event: &Event) -> Vec<(&'static str, String)> {
                 ("STARLING_FROM", from),
                 ("STARLING_TEXT", text),
             ]);
+            // Its bytes: starling save "$STARLING_MESSAGE" -
+            variables.extend(message.attachments.first().map(|file| ("STARLING_FILE", file.name.replace('\0', ""))));
         }
         EventBody::MessageState(data) => variables.extend([
             ("STARLING_MESSAGE", data.id.to_string()),

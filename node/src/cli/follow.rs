@@ -8,7 +8,7 @@ use starling_api::people::Contact;
 use starling_api::{Client, ClientError, EventType};
 
 use super::failure::{Exit, Failure};
-use super::{clean, contacts, hints, spans, times};
+use super::{clean, contacts, files, hints, spans, times};
 
 /// How far a message is to come before the command returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub(crate) fn reason(reason: QueuedReason, contact: &str) -> String {
         QueuedReason::NoPeers => "no peers yet".to_owned(),
         QueuedReason::WaitingForKeys => format!("waiting for {}'s keys", clean::line(contact)),
         QueuedReason::Stamping => "its stamp is being made".to_owned(),
+        QueuedReason::Pushing => "neighbours are asked to take it".to_owned(),
         QueuedReason::Clock => "this computer's clock is wrong".to_owned(),
         QueuedReason::DevicesForked => format!("two device lists carry {}'s signature", clean::line(contact)),
         QueuedReason::Unanswered => format!("too many messages wait for {}'s answer", clean::line(contact)),
@@ -106,6 +107,8 @@ pub(crate) fn held(state: &MessageState, contact: &Contact) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     stages: Vec<(StateName, String)>,
+    /// How its parts stand, if it goes in several.
+    parts: Option<String>,
 }
 
 impl Line {
@@ -117,6 +120,7 @@ impl Line {
             StateName::Expired => "expired".to_owned(),
             name => format!("{} {}", name.as_str(), spans::precise(elapsed)),
         };
+        self.parts = files::parts(state);
         match self.stages.last_mut() {
             Some((name, last)) if *name == state.name => {
                 // The time of reaching a stage stays; a count goes on.
@@ -130,7 +134,8 @@ impl Line {
 
     /// All of it.
     pub(crate) fn text(&self) -> String {
-        self.stages.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(" · ")
+        let parts = self.parts.as_deref().map(|parts| format!(" ({parts})")).unwrap_or_default();
+        format!("{}{parts}", self.stages.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join(" · "))
     }
 }
 
@@ -219,7 +224,16 @@ mod tests {
     use starling_api::Time;
 
     fn at(name: StateName, held_by: u32) -> MessageState {
-        MessageState { name, since: Time(0), held_by, neighbours: 9, until: None, reason: None, attempts: 1 }
+        MessageState {
+            name,
+            since: Time(0),
+            held_by,
+            neighbours: 9,
+            until: None,
+            reason: None,
+            attempts: 1,
+            parts: None,
+        }
     }
 
     #[test]

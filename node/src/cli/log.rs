@@ -12,7 +12,7 @@ use starling_api::{Client, ClientError, Code, ConversationId, EventType, Message
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::terminal::Paint;
-use super::{clean, follow, names, spans, times};
+use super::{clean, files, follow, names, spans, times};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -114,8 +114,13 @@ fn show(context: &Context, message: &Message, names: &Names, several: bool) -> R
 
 /// What a message says; its later lines stand `indent` characters in.
 pub(super) fn said(message: &Message, indent: usize) -> String {
+    let file = files::told(message);
     match &message.text {
-        Some(text) => clean::text(text, indent),
+        Some(text) if text.is_empty() && file.is_some() => file.unwrap_or_default(),
+        Some(text) => {
+            let told = file.map(|told| format!("{told} ")).unwrap_or_default();
+            format!("{told}{}", clean::text(text, indent))
+        }
         None if message.deleted => "deleted".to_owned(),
         None => "(needs a newer Starling to be shown)".to_owned(),
     }

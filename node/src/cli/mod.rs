@@ -16,6 +16,7 @@ mod contacts;
 mod doctor;
 mod exec;
 mod failure;
+mod files;
 mod follow;
 mod hints;
 mod id;
@@ -116,8 +117,10 @@ enum Command {
     Verify(verify::Arguments),
     /// People who wrote to you without an invite.
     Requests(requests::Arguments),
-    /// Send a text.
+    /// Send a text, a picture or a file.
     Send(send::Arguments),
+    /// Save the file of a message.
+    Save(files::Arguments),
     /// A conversation in the terminal: contacts, what was said, what is on its way; /help inside.
     Chat(chat::Arguments),
     /// React to a message, or take a reaction back.
@@ -191,6 +194,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Requests(arguments) => requests::run(&context, &arguments),
         Command::Send(arguments) => send::run(&context, &arguments),
+        Command::Save(arguments) => files::save(&context, &arguments),
         Command::Chat(arguments) => chat::run(&context, &arguments),
         Command::React(arguments) => change::react(&context, &arguments),
         Command::Edit(arguments) => change::edit(&context, &arguments),

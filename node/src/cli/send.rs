@@ -1,6 +1,7 @@
-//! `starling send NAME [TEXT|-]`
+//! `starling send NAME [TEXT|-] [--file FILE]`
 
 use std::io::{IsTerminal as _, Read as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,7 +12,7 @@ use starling_api::{Client, ClientError, Code, MessageId, Versioned};
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::follow::{self, Goal, Line};
-use super::{contacts, hints, names, spans};
+use super::{contacts, files, hints, names, spans};
 
 /// Bytes of the longest text of the protocol; what fits today, the node says.
 const TEXT_BYTES_MAX: usize = 64_000;
@@ -24,8 +25,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Arguments {
     /// To whom: local name, unique prefix, or id.
     name: String,
-    /// The text; without it, or for '-', from stdin.
+    /// The text; without it, or for '-', from stdin. Beside a file none is needed.
     text: Option<String>,
+    /// A file to send, of at most 64,000 bytes. Pictures lose what they say of place, time and camera.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Return when the message is: queued, sent, held, held=N (kept by N nodes), delivered.
     #[arg(long, value_name = "STATE", default_value = "queued", value_parser = Goal::parse)]
     wait: Goal,
@@ -43,7 +47,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
     let contact = names::contact(&arguments.name, client.contacts()?.contacts)?;
-    let text = text(arguments.text.as_deref(), "What should be sent? Write the text behind the name")?;
+    let text = match (&arguments.file, arguments.text.as_deref()) {
+        (Some(_), None | Some("")) => String::new(),
+        (_, argument) => text(argument, "What should be sent? Write the text behind the name")?,
+    };
+    let attachments = arguments.file.iter().map(|path| files::hand_in(context, &client, path));
+    let attachments = attachments.collect::<Result<Vec<_>, _>>()?;
     // Before the send, so that no state is missed.
     let since = client.seq()?;
     let started = Instant::now();
@@ -52,7 +61,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         text,
         reply_to: arguments.reply_to,
         expires_s: arguments.expires,
-        ..SendMessage::default()
+        attachments,
     };
     let mut message = client.send(contact.conversation, &body).map_err(|error| refused(error, &contact.name))?.message;
     let terminal = &context.terminal;

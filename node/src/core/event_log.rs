@@ -37,7 +37,7 @@ pub(crate) enum Happening {
     },
 }
 
-/// An event as the log holds it: without the text of a message, which its readers find in the history, so that it is
+/// An event as the log holds it: without the text of a message, a file's name included, which its readers find in the history, so that it is
 /// nowhere any more once it was deleted there.
 pub(crate) fn without_text(event: Event) -> Event {
     match event {

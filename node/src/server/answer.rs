@@ -82,6 +82,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
             return Err(error.into());
         }
         let bytes = read(&parts.headers, body).await?;
+        // A list would be taken for an object with its fields in their order.
+        if bytes.trim_ascii_start().first().is_some_and(|&first| first != b'{') {
+            return Err(ApiError::new(Code::BadRequest, "The body is not what this call takes: a JSON object.").into());
+        }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self(value)),
             Err(error) => {
@@ -144,6 +148,7 @@ fn no_such(kind: char) -> ApiError {
         'i' => (Code::NoSuchInvite, "invite"),
         'r' => (Code::NoSuchRequest, "request"),
         's' => (Code::NoSuchSession, "session"),
+        'b' => (Code::NoSuchFile, "file"),
         'c' => (Code::NoSuchContact, "conversation"),
         _ => (Code::NoSuchContact, "contact"),
     };

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Fault;
 use super::auth::Guard;
+use super::blobs::Blobs;
 use super::routes::backup;
 use super::search::Search;
 use super::sessions::Sessions;
@@ -48,6 +49,7 @@ pub(crate) struct App {
     pub(crate) backups: Arc<Semaphore>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) search: Search,
+    pub(crate) blobs: Blobs,
     guard: Guard,
     turns: Semaphore,
 }
@@ -66,22 +68,30 @@ impl App {
             backups: Arc::new(Semaphore::new(backup::BACKUPS_MAX)),
             sessions,
             search: Search::default(),
+            blobs: Blobs::default(),
             guard: Guard::new(&token),
             turns: Semaphore::new(REQUESTS_MAX),
         })
     }
 
-    /// Wipes what was searched when the vault is locked, and when nobody has searched for a while. Ends with the server.
+    /// Wipes what was searched and files that wait when the vault is locked, and when nobody has searched for a while.
+    /// Ends with the server.
     pub(crate) async fn tend_search(self: Arc<Self>) {
         let mut states = self.node.watch_state();
         loop {
             tokio::select! {
                 changed = states.changed() => match changed {
-                    Ok(()) if *states.borrow_and_update() == NodeState::Locked => self.search.forget(),
+                    Ok(()) if *states.borrow_and_update() == NodeState::Locked => {
+                        self.search.forget();
+                        self.blobs.forget_all();
+                    }
                     Ok(()) => {}
                     Err(_) => return,
                 },
-                () = tokio::time::sleep(SEARCH_LOOK) => self.search.forget_unused(),
+                () = tokio::time::sleep(SEARCH_LOOK) => {
+                    self.search.forget_unused();
+                    self.blobs.forget_old(Instant::now());
+                }
                 () = self.shutdown.cancelled() => return,
             }
         }

@@ -5,13 +5,14 @@ use starling_api::event::{
     ContactRemovedData, EventBody, MessageDeletedData, MessageStateData, NodePeersData, NodeReachData, NodeStateData,
     NodeWarningData,
 };
+use starling_api::file::{Attachment, AttachmentKind, Voice};
 use starling_api::message::{
-    ConversationMarks, Message, MessageState, QueuedReason, Reaction, SenderClock, StateName, TraceLine, TraceStep,
-    Writer,
+    ConversationMarks, Message, MessageState, Parts, QueuedReason, Reaction, SenderClock, StateName, TraceLine,
+    TraceStep, Writer,
 };
 use starling_api::people::{Contact, ContactState, Invite, InviteState, Request};
-use starling_api::{ContactId, Event, InviteId, MessageId, RequestId, Time, node};
-use starling_messenger::turn::ContactNumber;
+use starling_api::{BlobId, ContactId, Event, InviteId, MessageId, RequestId, Time, node};
+use starling_messenger::turn::{ContactNumber, MessageNumber};
 use starling_messenger::view;
 use starling_wire::envelope::Class;
 use starling_wire::network::NetworkParameters;
@@ -144,6 +145,7 @@ pub(crate) fn reason(reason: view::QueuedReason) -> QueuedReason {
         view::QueuedReason::Clock => QueuedReason::Clock,
         view::QueuedReason::Unanswered => QueuedReason::Unanswered,
         view::QueuedReason::DevicesForked => QueuedReason::DevicesForked,
+        view::QueuedReason::Pushing => QueuedReason::Pushing,
     }
 }
 
@@ -162,6 +164,48 @@ pub(crate) fn message_state(state: &view::DeliveryState) -> MessageState {
         until: state.until_unix_ms.map(Time),
         reason: state.reason.map(reason),
         attempts: state.attempts,
+        parts: state.parts.map(|parts| Parts {
+            of: parts.of.into(),
+            stamped: parts.stamped.into(),
+            held: parts.held.into(),
+            delivered: parts.delivered.into(),
+        }),
+    }
+}
+
+/// What a file's bytes are, in the words of the web (RFC 6838); nothing that a browser would run.
+pub(crate) const fn media_type(file: &view::FileView) -> &'static str {
+    match &file.kind {
+        view::FileKind::Picture { format: view::PictureFormat::Jpeg, .. } => "image/jpeg",
+        view::FileKind::Picture { format: view::PictureFormat::Png, .. } => "image/png",
+        view::FileKind::Picture { format: view::PictureFormat::Webp, .. } => "image/webp",
+        view::FileKind::Voice(_) => "audio/ogg",
+        view::FileKind::Other => "application/octet-stream",
+    }
+}
+
+fn attachment(number: MessageNumber, file: &view::FileView) -> Attachment {
+    let (mut width, mut height, mut voice) = (None, None, None);
+    let kind = match &file.kind {
+        view::FileKind::Picture { width: across, height: down, .. } => {
+            (width, height) = (Some(*across), Some(*down));
+            AttachmentKind::Picture
+        }
+        view::FileKind::Voice(note) => {
+            voice = Some(Voice { duration_ms: note.duration_ms, peaks: note.peaks.clone() });
+            AttachmentKind::Voice
+        }
+        view::FileKind::Other => AttachmentKind::File,
+    };
+    Attachment {
+        id: BlobId::new(number.0),
+        name: file.name.clone(),
+        bytes: file.bytes,
+        kind,
+        media_type: media_type(file).to_owned(),
+        width,
+        height,
+        voice,
     }
 }
 
@@ -175,6 +219,7 @@ pub(crate) fn message(view: &view::MessageView) -> Message {
         from: if view.own { Writer::Me } else { Writer::Contact(contact) },
         text: match &view.body {
             view::MessageBody::Text(text) if !view.deleted => Some(text.clone()),
+            view::MessageBody::File(file) => Some(file.text.clone()),
             view::MessageBody::Text(_) | view::MessageBody::Unknown { .. } => None,
         },
         created: Time(view.created_unix_ms),
@@ -182,7 +227,7 @@ pub(crate) fn message(view: &view::MessageView) -> Message {
         sender_clock: if ahead { SenderClock::Ahead } else { SenderClock::Ok },
         state: message_state(&view.state),
         reply_to: view.reply_to.map(|number| MessageId::new(number.0)),
-        attachments: Vec::new(),
+        attachments: view.body.file().map(|file| attachment(view.number, file)).into_iter().collect(),
         expires: view.expires_unix_ms.map(Time),
         expires_s: seconds(view.expires_s),
         edited: view.edited_unix_ms.map(Time),
@@ -337,6 +382,7 @@ mod tests {
             until_unix_ms: Some(3_600_000),
             reason: None,
             attempts: 2,
+            parts: None,
         }
     }
 

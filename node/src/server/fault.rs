@@ -136,6 +136,7 @@ pub(crate) fn command(error: &CommandError) -> ApiError {
                 .hint("You can delete it here alone: starling delete MESSAGE --for me")
                 .detail("limit_days", *limit_ms / 86_400_000)
         }
+        CommandError::EmptyFile | CommandError::BadVoice | CommandError::NoText => bad_file(error),
         CommandError::EmptyText => ApiError::new(Code::BadRequest, "The text is empty.").field("text"),
         CommandError::Blocked => ApiError::new(Code::ContactBlocked, "You blocked this contact."),
         CommandError::DiskFull { free_bytes } => disk_full(*free_bytes),
@@ -175,6 +176,15 @@ fn missing(error: &CommandError) -> ApiError {
 /// A field of the request is wrong.
 pub(crate) fn bad_field(field: &str, message: impl Into<String>) -> ApiError {
     ApiError::new(Code::BadRequest, message).field(field)
+}
+
+/// What is wrong about a file.
+fn bad_file(error: &CommandError) -> ApiError {
+    match error {
+        CommandError::BadVoice => bad_field("attachments", "A voice note is Opus in Ogg, of at most 30 s."),
+        CommandError::NoText => ApiError::new(Code::BadRequest, "Only a text has wordings: this message is a file."),
+        _ => bad_field("attachments", "The file is empty."),
+    }
 }
 
 /// The core answered something else than it was asked.

@@ -9,6 +9,7 @@
 mod answer;
 mod app;
 pub(crate) mod auth;
+mod blobs;
 mod convert;
 mod doctor;
 mod event_socket;

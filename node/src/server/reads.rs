@@ -67,6 +67,15 @@ pub(crate) async fn record(app: &App, number: MessageNumber) -> Result<HistoryRe
     record.ok_or_else(|| fault::command(&CommandError::NoSuchMessage))
 }
 
+/// The bytes of a message's file, if it has one and they are still there.
+pub(crate) async fn file(
+    app: &App,
+    contact: ContactNumber,
+    number: MessageNumber,
+) -> Result<Option<Vec<u8>>, ApiError> {
+    on_disk(app, move |reader| reader.file(contact, number)).await
+}
+
 /// The life of a message that is final; nothing of one that was received.
 pub(crate) async fn trace(app: &App, number: MessageNumber) -> Result<Vec<TraceLine>, ApiError> {
     let record = on_disk(app, move |reader| reader.trace(number)).await?;

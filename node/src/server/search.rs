@@ -176,11 +176,15 @@ impl Index {
 }
 
 fn entry(message: &MessageView) -> Option<Entry> {
-    let MessageBody::Text(text) = &message.body else { return None };
     if message.deleted {
         return None;
     }
-    let text = Zeroizing::new(text.to_lowercase().into_boxed_str());
+    let text = match &message.body {
+        MessageBody::Text(text) => text.to_lowercase(),
+        MessageBody::File(file) => format!("{}\n{}", file.text, file.name).to_lowercase(),
+        MessageBody::Unknown { .. } => return None,
+    };
+    let text = Zeroizing::new(text.into_boxed_str());
     Some(Entry { number: message.number, contact: message.contact, text })
 }
 

@@ -40,7 +40,7 @@ fn the_description_is_of_this_very_node() {
 }
 
 /// A path in which every id could be one.
-fn example(path: &str) -> String {
+pub(crate) fn example(path: &str) -> String {
     let kinds = BTreeMap::from([
         ("invites", "i_1"),
         ("contacts", "p_1"),
@@ -48,6 +48,7 @@ fn example(path: &str) -> String {
         ("conversations", "c_1"),
         ("messages", "m_1"),
         ("sessions", "s_1"),
+        ("blobs", "b_1"),
     ]);
     let mut parts: Vec<&str> = path.split('/').collect();
     for place in 1..parts.len() {

@@ -1,9 +1,10 @@
 //! Neighbours that break the reconciliation's protocol, against the real node: it costs them their link, and nobody
 //! else anything.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use starling_net::{LinkId, NetConfig, NetEvent, NetEvents, NetHandle, SyncStream, start};
+use starling_net::{LinkId, NetConfig, NetEvent, NetEvents, NetHandle, PeerInfo, SyncStream, start};
 use starling_wire::envelope::{Epoch, EpochRange, TopicId};
 use starling_wire::network::NetworkParameters;
 use starling_wire::sync_frame::{Body, SyncFrame, SyncHello, SyncId};
@@ -16,6 +17,9 @@ use crate::talk::Pair;
 
 /// Resident memory by which a node may have grown when all of them are gone. What they claim to send would be gigabytes.
 const GROWTH_MAX_KB: u64 = 32 * 1024;
+
+/// Between two looks at who is linked, when nothing happens.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A node of the network layer alone: what its streams carry is up to the test.
 struct Neighbour {
@@ -43,14 +47,19 @@ impl Neighbour {
         };
         let (net, mut events) = start(config).unwrap();
         let wait = async {
+            let mut up = BTreeSet::new();
             loop {
-                let event = events.next().await.expect("the network lives");
-                if let NetEvent::LinkUp { link, .. } = event {
-                    let peers = net.peers().await;
-                    let to = peers.iter().find(|peer| peer.link == link);
-                    if to.is_some_and(|peer| address.ends_with(&peer.node.peer_id().to_string())) {
-                        return link;
-                    }
+                // Links come up before and after the peers list tells whose they are: both are looked at again.
+                match timeout(LOOK, events.next()).await {
+                    Ok(Some(NetEvent::LinkUp { link, .. })) => drop(up.insert(link)),
+                    Ok(Some(NetEvent::LinkDown { link })) => drop(up.remove(&link)),
+                    Ok(None) => panic!("the network ended"),
+                    Ok(Some(_)) | Err(_) => {}
+                }
+                let peers = net.peers().await;
+                let is_wanted = |peer: &&PeerInfo| address.ends_with(&peer.node.peer_id().to_string());
+                if let Some(peer) = peers.iter().find(is_wanted).filter(|peer| up.contains(&peer.link)) {
+                    return peer.link;
                 }
             }
         };

@@ -9,6 +9,7 @@ mod daemon;
 mod disappearing;
 mod doctor;
 mod failures;
+mod files;
 mod harness;
 mod hostile_sync;
 mod invites;

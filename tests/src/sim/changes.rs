@@ -5,10 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use starling_messenger::FILE_BYTES_MAX;
 use starling_messenger::change::Change;
-use starling_messenger::record::{HistoryRecord, RecordKind, VaultKey, decode_record, history_key};
+use starling_messenger::record::{
+    FileRecord, HistoryRecord, RecordKind, VaultKey, decode_record, file_key, history_key,
+};
 use starling_messenger::turn::{Command, MessageNumber, Target};
 use starling_messenger::view::{MessageBody, MessageView};
+use starling_wire::limits::CAPTION_BYTES_MAX;
 
 use super::check::{Check, Rule};
 use super::event::{Event, Place};
@@ -43,6 +49,7 @@ fn first_wording(text: &str) -> &str {
 pub(super) fn text_of(view: &MessageView) -> Option<&str> {
     match &view.body {
         MessageBody::Text(text) if !view.deleted => Some(first_wording(text)),
+        MessageBody::File(file) => Some(&file.text),
         MessageBody::Text(_) | MessageBody::Unknown { .. } => None,
     }
 }
@@ -50,6 +57,16 @@ pub(super) fn text_of(view: &MessageView) -> Option<&str> {
 /// The number in `0>1 #17 xxx`; none in texts that tests write by hand.
 fn number_in(text: &str) -> Option<u64> {
     text.split_once('#')?.1.split(' ').next()?.parse().ok()
+}
+
+/// The bytes of the file that goes with a text, if one does: of every size, and told by the text.
+pub(super) fn file_bytes(text: &str) -> Option<Vec<u8>> {
+    let number = number_in(text).filter(|number| number % 13 == 5 && text.len() <= CAPTION_BYTES_MAX)?;
+    // Most are small, as stamps of large envelopes cost what those of eight small ones do.
+    let most = if number % 39 == 5 { FILE_BYTES_MAX } else { 6_000 };
+    let mut bytes = vec![0; 1 + (number as usize * 7_919) % most];
+    ChaCha20Rng::seed_from_u64(number).fill_bytes(&mut bytes);
+    Some(bytes)
 }
 
 /// Bytes that are added to the text of this number.
@@ -61,6 +78,7 @@ pub(super) fn filler_bytes(number: usize, short: u64) -> usize {
 fn essence(view: &MessageView) -> (Option<&str>, u32, BTreeSet<(bool, &str)>) {
     let text = match &view.body {
         MessageBody::Text(text) if !view.deleted => Some(text.as_str()),
+        MessageBody::File(file) => Some(file.text.as_str()),
         _ => None,
     };
     let reactions = view.shown_reactions().map(|reaction| (reaction.own == view.own, reaction.emoji.as_str()));
@@ -121,6 +139,9 @@ impl World {
         let Some((contact, number)) = contact.zip(self.checks.number_at(place, about)) else { return Err(again()) };
         // It may have disappeared.
         let record = self.record(place, &history_key(contact, number)).ok_or(None)?;
+        if matches!(deed, Deed::Edit(_)) && record.message.body.file().is_some() {
+            return Err(None);
+        }
         let target = Box::new(Target::from(&record));
         Ok(match deed {
             Deed::React(emoji) => Command::React { target, emoji: Some(emoji.to_owned()) },
@@ -150,6 +171,7 @@ impl World {
         }
         let name = self.nodes[place].name.clone();
         let mut on_disk = 0;
+        self.check_files(place, conversations.values().flatten());
         for mut messages in conversations.into_values() {
             starling_messenger::conversation::arrange(&mut messages);
             let theirs: Vec<&str> = messages.iter().filter(|view| !view.own).filter_map(text_of).collect();
@@ -162,6 +184,28 @@ impl World {
         let committed = self.checks.received_on_disk(place);
         if on_disk != committed {
             let what = format!("{on_disk} messages on the disk, {committed} were committed");
+            self.violated(Rule::DeliveredIsThere, &name, what);
+        }
+    }
+
+    /// Each file is there, byte by byte, and nothing of one whose message is not.
+    fn check_files<'a>(&mut self, place: Place, messages: impl Iterator<Item = &'a MessageView>) {
+        let vault = &self.nodes[place].vault;
+        let mut files = vault.keys().filter(|key| key.kind == RecordKind::File).collect::<BTreeSet<_>>();
+        let mut wrong = Vec::new();
+        for view in messages {
+            let Some(file) = view.body.file() else { continue };
+            let key = file_key(view.contact, view.number);
+            let stored = vault.get(&key).and_then(|value| decode_record::<FileRecord>(value).ok());
+            let bytes = stored.map(|record| record.bytes);
+            if bytes.is_none() || bytes != file_bytes(&file.text) {
+                wrong.push(format!("{:?} has other bytes than were sent", file.name));
+            }
+            files.remove(&key);
+        }
+        wrong.extend(files.into_iter().map(|key| format!("a file of no message: {:?}", key.order)));
+        let name = self.nodes[place].name.clone();
+        for what in wrong {
             self.violated(Rule::DeliveredIsThere, &name, what);
         }
     }

@@ -72,6 +72,7 @@ impl World {
         arrange(&mut messages);
         let texts = messages.into_iter().filter(|message| !message.own).filter_map(|message| match message.body {
             MessageBody::Text(text) => Some(text),
+            MessageBody::File(file) => Some(file.text),
             MessageBody::Unknown { .. } => None,
         });
         texts.collect()

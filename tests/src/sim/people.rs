@@ -1,11 +1,13 @@
 //! The people at the machines: they introduce themselves to each other, accept strangers, write, press the
 //! button twice when nothing seems to happen, and wait.
 
-use starling_messenger::turn::{Command, CommandError, ContactNumber, Input, Reply, RequestId, RequestNumber};
+use starling_messenger::turn::{
+    Command, CommandError, ContactNumber, Input, OutgoingFile, Reply, RequestId, RequestNumber,
+};
 use starling_messenger::view::Event as Told;
 use starling_wire::invite::Invite;
 
-use super::changes::{Deed, filler_bytes};
+use super::changes::{Deed, file_bytes, filler_bytes};
 use super::check::Rule;
 use super::event::{Event, Place};
 use super::plan::{DAY_MS, MINUTE_MS, SECOND_MS, Span, below, chance};
@@ -73,6 +75,11 @@ pub(super) enum Act {
         /// How often it sends it again although it was answered.
         repeats: u8,
     },
+}
+
+/// The file that goes with some texts: told by the text, so that whoever gets it knows what it must be.
+fn file_of(text: &str) -> Option<Box<OutgoingFile>> {
+    file_bytes(text).map(|bytes| Box::new(OutgoingFile { name: format!("{}.bin", bytes.len()), voice: None, bytes }))
 }
 
 impl World {
@@ -229,7 +236,14 @@ impl World {
                 let Some(contact) = self.contact_of(place, *to) else { return self.act_again(place, act) };
                 self.checks.tries(text);
                 let expires_s = self.expires_s(text);
-                Command::Send { contact, text: text.clone(), reply_to: None, client_id: *client_id, expires_s }
+                Command::Send {
+                    contact,
+                    text: text.clone(),
+                    file: file_of(text),
+                    reply_to: None,
+                    client_id: *client_id,
+                    expires_s,
+                }
             }
         };
         let id = RequestId(self.fresh_number());

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use ureq::http::Method;
+use zeroize::Zeroizing;
 
-use super::{Client, ClientError, json};
+use super::{Client, ClientError, Sending, json};
 use crate::backup::BackupStream;
 use crate::doctor::Doctor;
 use crate::event::EventType;
 use crate::event_stream::EventStream;
-use crate::id::{ContactId, ConversationId, InviteId, MessageId, RequestId, SessionId};
+use crate::file::{Blob, FILE_BYTES_MAX};
+use crate::id::{BlobId, ContactId, ConversationId, InviteId, MessageId, RequestId, SessionId};
 use crate::message::{
     ChangeConversation, ConversationMarks, Conversations, DeleteFor, EditMessage, MarkRead, Message, Messages,
     MessagesQuery, React, SendMessage, Sent, Trace,
@@ -324,6 +326,28 @@ impl Client {
         let path = format!("/v1/conversations/{conversation}/messages");
         let answer = self.call(Method::POST, &path, Some(json(message)))?;
         Ok(Sent { known: answer.status == 200, message: self.parse(&answer.text)? })
+    }
+
+    /// `POST /v1/blobs`: hands a file in, to be attached to a message.
+    ///
+    /// # Errors
+    /// `too_large`, `bad_request` for an empty one; as any call: [`ClientError`].
+    pub fn upload(&self, bytes: Vec<u8>) -> Result<Blob, ClientError> {
+        let body = Sending { media_type: "application/octet-stream", bytes: Zeroizing::new(bytes) };
+        self.parse(&self.call(Method::POST, "/v1/blobs", Some(body))?.text)
+    }
+
+    /// `GET /v1/blobs/{id}`: a message's file.
+    ///
+    /// # Errors
+    /// `no_such_file`; as any call: [`ClientError`].
+    pub fn file(&self, file: BlobId) -> Result<Vec<u8>, ClientError> {
+        let mut response = self.run(Method::GET, &format!("/v1/blobs/{file}"), None, Some(self.timeout))?;
+        if response.status().as_u16() != 200 {
+            return Err(self.refused(&self.read(response)?));
+        }
+        let body = response.body_mut().with_config().limit(FILE_BYTES_MAX as u64);
+        body.read_to_vec().map_err(|error| self.failed(error))
     }
 
     /// `GET /v1/messages/{id}`.

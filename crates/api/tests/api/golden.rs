@@ -64,10 +64,11 @@ fn held() -> MessageState {
         until: Some(Time(1_796_652_000_000)),
         reason: None,
         attempts: 1,
+        parts: None,
     }
 }
 
-const HELD_TEXT: &str = r#"{"name":"held","since":"2026-11-23T14:02:11.208Z","held_by":7,"neighbours":9,"until":"2026-12-07T14:00:00.000Z","reason":null,"attempts":1}"#;
+const HELD_TEXT: &str = r#"{"name":"held","since":"2026-11-23T14:02:11.208Z","held_by":7,"neighbours":9,"until":"2026-12-07T14:00:00.000Z","reason":null,"attempts":1,"parts":null}"#;
 
 fn message() -> Message {
     Message {

@@ -17,7 +17,7 @@ use crate::turn::{ContactNumber, InviteNumber, MessageNumber, RequestNumber};
 use crate::view::{self, DeliveryStage, DeliveryState, InviteState, MessageBody, MessageView};
 
 /// Version of a backup's contents.
-pub const CONTENTS_VERSION: u16 = 4;
+pub const CONTENTS_VERSION: u16 = 5;
 /// Bytes of the largest record in a backup: the largest of the vault, and the room that a name takes beside it.
 pub const BACKUP_RECORD_BYTES_MAX: usize = RECORD_BYTES_MAX as usize + 1_024;
 
@@ -213,6 +213,7 @@ impl Message {
             until_unix_ms: self.until_unix_ms,
             reason: None,
             attempts: self.attempts,
+            parts: None,
         };
         let message = MessageView {
             number: self.number,
@@ -332,7 +333,7 @@ impl Changed {
         view.reactions = self.reactions.into_iter().map(view::Reaction::from).collect();
         match std::mem::replace(&mut view.body, MessageBody::Text(self.text?)) {
             MessageBody::Text(before) => Some(before),
-            MessageBody::Unknown { .. } => None,
+            MessageBody::Unknown { .. } | MessageBody::File(_) => None,
         }
     }
 }
@@ -394,6 +395,13 @@ pub(crate) struct Part {
     pub(crate) unix_ms: u64,
 }
 
+/// Kind 22, since version 5: the bytes of the file that the message after it is about.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct File {
+    pub(crate) number: MessageNumber,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Numbers of the kinds. Never reuse one.
 pub(crate) mod kind {
     pub(crate) const HEAD: u16 = 1;
@@ -417,6 +425,7 @@ pub(crate) mod kind {
     pub(crate) const WAITING_CHANGE: u16 = 19;
     pub(crate) const EARLY: u16 = 20;
     pub(crate) const PART: u16 = 21;
+    pub(crate) const FILE: u16 = 22;
 }
 
 /// One record.
@@ -446,6 +455,7 @@ mod tests {
             until_unix_ms: Some(7),
             reason: None,
             attempts: 8,
+            parts: None,
         };
         let view = MessageView {
             number: MessageNumber(1),

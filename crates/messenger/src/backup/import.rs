@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::contents::{self, CONTENTS_VERSION, decode, kind};
 use crate::contact::Contact;
 use crate::early::EarlyRecord;
+use crate::file::FILE_BYTES_MAX;
 use crate::generation::GenerationRecord;
 use crate::invitation::{OwnInvite, Request, UsedInvite};
 use crate::message_id::MessageIds;
@@ -16,7 +17,8 @@ use crate::outbox::{Item, Load, OwnText};
 use crate::parts::{parts_for, parts_of};
 use crate::reassembly::PartRecord;
 use crate::record::{
-    HistoryRecord, MessageIndexRecord, RecordKind, VaultKey, VaultWrite, history_key, message_index_key,
+    FileRecord, HistoryRecord, MessageIndexRecord, RecordKind, VaultKey, VaultWrite, file_key, history_key,
+    message_index_key,
 };
 use crate::stored::{Profile, SeenRecord, early_key, number_key, part_key, put, seen_key, used_key};
 use crate::turn::{ContactNumber, MessageNumber};
@@ -94,6 +96,8 @@ pub struct Import {
     waiting: BTreeSet<MessageNumber>,
     last_waiting: Option<Item>,
     last_message: Option<HistoryRecord>,
+    /// The file of the message that comes next.
+    file: Option<FileRecord>,
     peers: Option<(String, Vec<u8>)>,
 }
 
@@ -154,13 +158,14 @@ impl Import {
                 self.summary.requests += 1;
                 vec![request(decode(bytes)?)]
             }
-            kind::WAITING => self.waiting(decode(bytes)?),
+            kind::WAITING => self.waiting(decode(bytes)?)?,
             kind::WAITING_EXPIRY => self.take_waiting_expiry(decode(bytes)?)?,
             kind::CHANGED => self.take_changed(decode(bytes)?)?,
             kind::WAITING_CHANGE => waiting_change(decode(bytes)?),
             kind::EARLY => vec![early(decode(bytes)?)],
             kind::PART => vec![part(decode(bytes)?)],
             kind::CONTACT_EXPIRY => self.take_contact_expiry(decode(bytes)?)?,
+            kind::FILE => self.take_file(decode(bytes)?)?,
             kind::SEEN => vec![seen(decode(bytes)?)],
             kind::MESSAGE => self.message(decode(bytes)?),
             kind::PEERS => {
@@ -173,7 +178,26 @@ impl Import {
             _ => return Err(ImportError::Damaged),
         };
         self.taken += 1;
+        if self.file.is_some() && kind != kind::FILE {
+            return Err(ImportError::Damaged);
+        }
         Ok(writes)
+    }
+
+    /// It comes before its message.
+    fn take_file(&mut self, file: contents::File) -> Result<Vec<VaultWrite>, ImportError> {
+        let contents::File { number, bytes } = file;
+        if self.file.is_some() || !(1..=FILE_BYTES_MAX).contains(&bytes.len()) {
+            return Err(ImportError::Damaged);
+        }
+        self.file = Some(FileRecord { number, bytes });
+        Ok(Vec::new())
+    }
+
+    /// The file that came before the message `record`, if that is about one.
+    fn file_of(&mut self, record: &HistoryRecord) -> Option<FileRecord> {
+        let is_file = record.message.body.file().is_some();
+        self.file.take_if(|file| is_file && file.number == record.message.number)
     }
 
     fn take_head(&mut self, bytes: &[u8]) -> Result<Vec<VaultWrite>, ImportError> {
@@ -229,7 +253,7 @@ impl Import {
 
     /// A text that goes out again, to whatever device its recipient has now. The history shows it as the outbox does,
     /// whatever became of it while the history was read.
-    fn waiting(&mut self, waiting: contents::Waiting) -> Vec<VaultWrite> {
+    fn waiting(&mut self, waiting: contents::Waiting) -> Result<Vec<VaultWrite>, ImportError> {
         let contents::Waiting { message, answers, expired_unix_ms } = waiting;
         let record = message.into_record();
         let view = record.message.clone();
@@ -238,14 +262,23 @@ impl Import {
         self.summary.messages += 1;
         self.waiting.insert(number);
         let queued = TraceLine { at_unix_ms: view.created_unix_ms, step: TraceStep::Queued };
-        let load = Load::Text(Box::new(OwnText { view, reply_to: answers, sealed_text: None }));
+        let file = self.file_of(&record);
+        if record.message.body.file().is_some() != file.is_some() {
+            return Err(ImportError::Damaged);
+        }
+        let bytes = file.as_ref().map(|file| file.bytes.as_slice().into());
+        let load = Load::Text(Box::new(OwnText { view, reply_to: answers, sealed_text: None, file: bytes }));
         let mut item = Item::new(number.0, record.message.contact, record.message_id, load);
         item.expired_unix_ms = expired_unix_ms;
         item.lines.push(queued);
         let mut writes = history(&record);
         writes.extend(outbox(&mut item));
+        if let Some(file) = file {
+            writes.push(put(number_key(RecordKind::WaitingFile, number.0), &file));
+            writes.push(put(file_key(record.message.contact, number), &file));
+        }
         self.last_waiting = Some(item);
-        writes
+        Ok(writes)
     }
 
     /// It follows its text, which is written again with it.
@@ -284,12 +317,15 @@ impl Import {
     }
 
     fn message(&mut self, message: contents::Message) -> Vec<VaultWrite> {
-        if self.waiting.contains(&message.number()) {
+        let waits = self.waiting.contains(&message.number());
+        let record = message.into_record();
+        let file = self.file_of(&record);
+        if waits {
             return Vec::new();
         }
         self.summary.messages += 1;
-        let record = message.into_record();
-        let writes = history(&record);
+        let mut writes = history(&record);
+        writes.extend(file.map(|file| put(file_key(record.message.contact, file.number), &file)));
         self.last_message = Some(record);
         writes
     }
@@ -380,6 +416,7 @@ fn outbox(item: &mut Item) -> Vec<VaultWrite> {
         until_unix_ms: None,
         reason: (stage == DeliveryStage::Queued).then_some(QueuedReason::Stamping),
         attempts: 0,
+        parts: None,
     };
     let mut parts = parts_of(item, state);
     parts.iter_mut().for_each(|part| part.expired_unix_ms = item.expired_unix_ms);

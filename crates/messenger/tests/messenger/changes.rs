@@ -338,6 +338,7 @@ fn an_edited_text_disappears_when_the_first_one_would_have() {
     let command = |text: &str| Command::Send {
         contact: bob,
         text: text.into(),
+        file: None,
         reply_to: None,
         client_id: None,
         expires_s: Some(3_600),

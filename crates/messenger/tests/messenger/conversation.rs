@@ -130,8 +130,14 @@ fn an_answer_names_the_message_it_answers_on_both_sides() {
         Event::MessageReceived(message) => Some(message.number),
         _ => None,
     });
-    let command =
-        |reply_to| Command::Send { contact: ana, text: "answer".into(), reply_to, client_id: None, expires_s: None };
+    let command = |reply_to| Command::Send {
+        contact: ana,
+        text: "answer".into(),
+        file: None,
+        reply_to,
+        client_id: None,
+        expires_s: None,
+    };
     let Reply::Message { message, .. } = net.command(1, command(asked)) else { panic!() };
     assert_eq!(message.reply_to, asked);
     net.run(2_000);
@@ -156,7 +162,14 @@ fn the_longest_text_arrives_and_not_a_byte_more_is_taken() {
     net.run(20_000);
     assert!(net.delivered(0, message));
     assert_eq!(net.received(1), [longest]);
-    let send = |text: String| Command::Send { contact: bob, text, reply_to: None, client_id: None, expires_s: None };
+    let send = |text: String| Command::Send {
+        contact: bob,
+        text,
+        file: None,
+        reply_to: None,
+        client_id: None,
+        expires_s: None,
+    };
     let error = CommandError::TooLarge { bytes: limit_bytes + 1, limit_bytes };
     assert_eq!(net.command(0, send("x".repeat(limit_bytes + 1))), Reply::Refused(error));
     assert_eq!(net.command(0, send(String::new())), Reply::Refused(CommandError::EmptyText));

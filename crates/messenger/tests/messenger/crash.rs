@@ -18,7 +18,8 @@ fn talk(victim: usize, nth: u32, crash: Crash) {
         for (node, contact) in [(0, bob), (1, ana)] {
             let (id, text) = ([round * 2 + node as u8; 16], format!("{node}:{round}"));
             sent.push((node, id, text.clone()));
-            let command = Command::Send { contact, text, reply_to: None, client_id: Some(id), expires_s: None };
+            let command =
+                Command::Send { contact, text, file: None, reply_to: None, client_id: Some(id), expires_s: None };
             send_until_answered(&mut net, node, command);
         }
         net.run(300);

@@ -105,6 +105,29 @@ fn what_is_not_delivered_is_listed_with_its_reason_until_it_is() {
 }
 
 #[test]
+fn who_is_refused_by_all_is_told_that_neighbours_are_asked() {
+    let mut net = Net::new(3);
+    net.link_all();
+    net.run(1_000);
+    let (bob, _) = net.friends(0, 1);
+    net.run(2_000);
+    (1..3).for_each(|node| net.nodes[node].refuses_cells = true);
+    let message = net.send(0, bob, "refused");
+    net.run(10_000);
+    let states = net.nodes[0].events.iter().filter_map(|event| match event {
+        Event::MessageState { number, state, .. } if *number == message => Some((state.stage, state.reason)),
+        _ => None,
+    });
+    let told: Vec<_> = states.collect();
+    assert_eq!(told.first(), Some(&(DeliveryStage::Queued, Some(QueuedReason::Stamping))));
+    assert_eq!(told.last(), Some(&(DeliveryStage::Queued, Some(QueuedReason::Pushing))));
+    (1..3).for_each(|node| net.nodes[node].refuses_cells = false);
+    net.run(70_000);
+    assert!(net.delivered(0, message));
+    net.check();
+}
+
+#[test]
 fn without_a_neighbour_a_text_waits_and_goes_with_the_first_link() {
     let mut net = Net::new(3);
     net.link_all();
@@ -372,6 +395,7 @@ fn a_full_disk_refuses_sends_and_loses_nothing() {
     let send = |text: &str| Command::Send {
         contact: bob,
         text: text.into(),
+        file: None,
         reply_to: None,
         client_id: None,
         expires_s: None,

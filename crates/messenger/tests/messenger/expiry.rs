@@ -20,7 +20,7 @@ fn net() -> (Net, ContactNumber, ContactNumber) {
 }
 
 fn send(net: &mut Net, node: usize, contact: ContactNumber, text: &str, expires_s: Option<u32>) -> MessageView {
-    let command = Command::Send { contact, text: text.into(), reply_to: None, client_id: None, expires_s };
+    let command = Command::Send { contact, text: text.into(), file: None, reply_to: None, client_id: None, expires_s };
     match net.command(node, command) {
         Reply::Message { message, .. } => *message,
         other => panic!("{other:?}"),
@@ -144,6 +144,7 @@ fn a_conversation_has_a_time_of_its_own_and_a_message_may_have_another() {
     let too_long = Command::Send {
         contact: bob,
         text: "x".into(),
+        file: None,
         reply_to: None,
         client_id: None,
         expires_s: Some(EXPIRES_S_MAX + 1),
@@ -163,6 +164,7 @@ fn a_send_repeated_after_its_message_disappeared_sends_nothing() {
         let command = Command::Send {
             contact: bob,
             text: "once".into(),
+            file: None,
             reply_to: None,
             client_id: Some([7; 16]),
             expires_s: Some(60),

@@ -10,6 +10,10 @@ use crate::net::{Crash, Net, slow_parameters};
 const ANA: usize = 0;
 const BOB: usize = 1;
 
+/// Bytes of a text in three large envelopes and seven small ones: more than are stamped at a time, so that the last ones
+/// come after the others.
+const IN_TEN_PARTS: usize = 61_500;
+
 /// A text of so many bytes in which no two lines are the same.
 fn long(bytes: usize) -> String {
     let mut text: String = (0..bytes / 8 + 1).map(|line| format!("{line:07}\n")).collect();
@@ -160,11 +164,11 @@ fn long_texts_are_edited_and_deleted_like_others() {
 #[test]
 fn a_backup_goes_on_with_what_is_half_sent_and_half_received() {
     let (mut net, bob, ana) = Net::two_friends();
-    let from_ana = net.send(ANA, bob, &long(60_000));
+    let from_ana = net.send(ANA, bob, &long(IN_TEN_PARTS));
+    let from_bob = net.send(BOB, ana, &long(IN_TEN_PARTS - 1));
     run_until_some_came(&mut net, BOB);
-    let from_bob = net.send(BOB, ana, &long(61_000));
     run_until_some_came(&mut net, ANA);
-    assert!(net.received(BOB).is_empty());
+    assert!(net.received(ANA).is_empty() && net.received(BOB).is_empty());
     net.isolate(ANA);
     net.run(500);
     let backup = net.backup(ANA);
@@ -173,8 +177,8 @@ fn a_backup_goes_on_with_what_is_half_sent_and_half_received() {
     net.link_with_all(restored);
     net.run(60_000);
     assert!(net.delivered(restored, from_ana) && net.delivered(BOB, from_bob));
-    assert_eq!(net.received(BOB), [long(60_000)]);
-    assert_eq!(net.received(restored), [long(61_000)]);
+    assert_eq!(net.received(BOB), [long(IN_TEN_PARTS)]);
+    assert_eq!(net.received(restored), [long(IN_TEN_PARTS - 1)]);
     net.check();
 }
 
@@ -182,7 +186,7 @@ fn a_backup_goes_on_with_what_is_half_sent_and_half_received() {
 fn a_new_device_gets_the_parts_that_the_lost_one_had_confirmed() {
     let (mut net, bob, ana) = Net::two_friends();
     let backup = net.backup(ANA);
-    let number = net.send(BOB, ana, &long(30_000));
+    let number = net.send(BOB, ana, &long(IN_TEN_PARTS));
     // Ana's device confirms the first of them, and is lost before the others come.
     run_until_some_came(&mut net, ANA);
     net.publish_lost = true;
@@ -196,7 +200,7 @@ fn a_new_device_gets_the_parts_that_the_lost_one_had_confirmed() {
     net.link_with_all(restored);
     net.run(60_000);
     assert!(net.delivered(BOB, number));
-    assert_eq!(net.received(restored), [long(30_000)]);
+    assert_eq!(net.received(restored), [long(IN_TEN_PARTS)]);
     let _ = bob;
     net.check();
 }

@@ -6,6 +6,7 @@ mod conversation;
 mod crash;
 mod delivery;
 mod expiry;
+mod files;
 mod full_pool;
 mod long_texts;
 mod net;

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use starling_e2ee::prekey::{bundle_tag, weeks_to_read};
 use starling_messenger::backup::{BackupRecord, Export, Import, end_record, message_records};
 use starling_messenger::record::{
-    HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, changed_history, decode_record,
+    FileRecord, HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, changed_history, decode_record, file_key,
 };
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
@@ -49,7 +49,8 @@ pub(crate) struct Node {
     /// Pushes by cells that are to be refused.
     pub(crate) refuses_cells: bool,
     seen: BTreeSet<EnvelopeId>,
-    pub(crate) pushes: Vec<(LinkId, EnvelopeId)>,
+    /// Cells pushed: to whom, and their bytes.
+    pub(crate) pushes: Vec<(LinkId, usize)>,
     verdicts: BTreeMap<GossipToken, u32>,
     answers: BTreeMap<PushTicket, u32>,
     links: BTreeMap<LinkId, usize>,
@@ -165,7 +166,10 @@ impl Net {
         let Reply::Export(export) = self.command(node, Command::Export) else { panic!("no export") };
         let Export { mut records, before } = *export;
         let history = self.history(node).into_iter().filter(|record| record.message.number < before);
-        records.extend(history.flat_map(|record| message_records(&record)));
+        records.extend(history.flat_map(|record| {
+            let file = self.file(node, record.message.contact, record.message.number);
+            message_records(&record, file.map(|bytes| FileRecord { number: record.message.number, bytes }))
+        }));
         records.push(end_record(records.len() as u64, 0));
         records
     }
@@ -199,6 +203,14 @@ impl Net {
             .collect()
     }
 
+    /// The bytes of a file that lie beside a node's history.
+    pub(crate) fn file(&self, node: usize, contact: ContactNumber, number: MessageNumber) -> Option<Vec<u8>> {
+        let value = self.nodes[node].vault.get(&file_key(contact, number))?;
+        let record: FileRecord = decode_record(value).unwrap();
+        assert_eq!(record.number, number);
+        Some(record.bytes)
+    }
+
     /// A conversation as a person sees it: whether each text is one's own, and what it says.
     pub(crate) fn conversation(&self, node: usize, contact: ContactNumber) -> Vec<(bool, String)> {
         let of_contact = self.history(node).into_iter().map(|record| record.message).filter(|m| m.contact == contact);
@@ -206,6 +218,7 @@ impl Net {
         arrange(&mut messages);
         let text = |message: MessageView| match message.body {
             MessageBody::Text(text) => (message.own, text),
+            MessageBody::File(file) => (message.own, format!("file {}", file.name)),
             MessageBody::Unknown { .. } => panic!("nobody sent such a thing"),
         };
         messages.into_iter().map(text).collect()
@@ -443,7 +456,7 @@ impl Net {
             return self.deliver(node, 0, Delivery::Input(Input::Done { id, result: Err(Refusal::LinkGone) }));
         };
         let back = self.nodes[other].links.iter().find(|&(_, &to)| to == node).map(|(&link, _)| link);
-        self.nodes[node].pushes.push((link, EnvelopeId([0; 32])));
+        self.nodes[node].pushes.push((link, cell.as_bytes().len()));
         if self.is_down(other) || self.nodes[other].refuses_cells {
             let wait_ms = u64::from(self.parameters.push_timeout_ms);
             return self.deliver(node, wait_ms, Delivery::Input(Input::Done { id, result: Err(Refusal::TimedOut) }));
@@ -562,7 +575,8 @@ impl Net {
         text: &str,
         client_id: Option<[u8; 16]>,
     ) -> (MessageView, bool) {
-        let command = Command::Send { contact, text: text.to_owned(), reply_to: None, client_id, expires_s: None };
+        let command =
+            Command::Send { contact, text: text.to_owned(), file: None, reply_to: None, client_id, expires_s: None };
         match self.command(node, command) {
             Reply::Message { message, known } => (*message, known),
             other => panic!("{other:?}"),

@@ -112,8 +112,10 @@ fn a_blocked_contact_is_not_heard_until_unblocked() {
     let message = net.send(1, ana, "hello?");
     net.run(5_000);
     assert!(net.received(0).is_empty() && !net.delivered(1, message));
-    let refused = net
-        .command(0, Command::Send { contact: bob, text: "x".into(), reply_to: None, client_id: None, expires_s: None });
+    let refused = net.command(
+        0,
+        Command::Send { contact: bob, text: "x".into(), file: None, reply_to: None, client_id: None, expires_s: None },
+    );
     assert_eq!(refused, Reply::Refused(CommandError::Blocked));
     net.command(0, Command::SetBlocked { contact: bob, blocked: false });
     net.run(5_000);

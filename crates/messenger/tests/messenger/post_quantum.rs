@@ -57,6 +57,7 @@ fn a_long_conversation_passes_epochs_through_loss_and_crashes() {
                 let command = Command::Send {
                     contact,
                     text: format!("{round}"),
+                    file: None,
                     reply_to: None,
                     client_id: None,
                     expires_s: None,

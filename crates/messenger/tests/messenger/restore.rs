@@ -149,7 +149,10 @@ fn an_answer_to_an_old_message_finds_it_and_new_ones_are_never_taken_for_old_one
         panic!("it came")
     };
     let reply_to = Some(question.number);
-    net.command(BOB, Command::Send { contact: ana, text: "answer".into(), reply_to, client_id: None, expires_s: None });
+    net.command(
+        BOB,
+        Command::Send { contact: ana, text: "answer".into(), file: None, reply_to, client_id: None, expires_s: None },
+    );
     net.run(5_000);
     let answer = net.nodes[restored].events.iter().rev().find_map(|event| match event {
         Event::MessageReceived(view) => Some(view.reply_to),
@@ -341,8 +344,8 @@ fn records_that_are_no_whole_backup_are_refused() {
     longer.push(backup[1].clone());
     assert_eq!(import(&longer), Err(ImportError::Damaged));
     let mut newer = backup.clone();
-    newer[0].bytes[0] = 5;
-    assert_eq!(import(&newer), Err(ImportError::Newer { found: 5, supported: 4 }));
+    newer[0].bytes[0] = 6;
+    assert_eq!(import(&newer), Err(ImportError::Newer { found: 6, supported: 5 }));
     let mut unknown = backup.clone();
     unknown[5].kind = 99;
     assert_eq!(import(&unknown), Err(ImportError::Damaged));

@@ -70,8 +70,14 @@ impl Storm {
         let text = format!("{from}>{to}:{}", self.sent.len());
         let mut id = [0; 16];
         id[..8].copy_from_slice(&(self.sent.len() as u64 + 1).to_le_bytes());
-        let command =
-            Command::Send { contact, text: text.clone(), reply_to: None, client_id: Some(id), expires_s: None };
+        let command = Command::Send {
+            contact,
+            text: text.clone(),
+            file: None,
+            reply_to: None,
+            client_id: Some(id),
+            expires_s: None,
+        };
         // The caller asks until it is answered, also by a node that died over the first question.
         for _ in 0..3 {
             if let Some(Reply::Message { .. }) = self.ask(from, command.clone()) {

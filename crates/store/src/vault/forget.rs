@@ -29,7 +29,7 @@ const PIECE_RECORDS: usize = 128;
 const PIECE_BYTES: usize = 256 << 10;
 /// Kinds under the state key: what loses its point if an old copy stays readable, and is small enough to be
 /// written anew each day.
-const STATE_KINDS: [RecordKind; 9] = [
+const STATE_KINDS: [RecordKind; 10] = [
     RecordKind::Prekeys,
     RecordKind::Invite,
     RecordKind::Session,
@@ -39,6 +39,7 @@ const STATE_KINDS: [RecordKind; 9] = [
     RecordKind::PageKey,
     RecordKind::Early,
     RecordKind::Part,
+    RecordKind::WaitingFile,
 ];
 
 /// Whether the record at `key` is sealed under the state key.

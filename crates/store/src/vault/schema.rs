@@ -14,9 +14,9 @@ use crate::vault::VaultError;
 use crate::vault::record_key::{KEY_BYTES, RecordKey};
 use crate::vault::records::{PendingBatch, Records};
 
-/// The oldest schema that this build reads. Builds before the first release wrote 1, without a state key, and 2, whose
-/// messages could not be changed.
-pub const SCHEMA_OLDEST: u32 = 3;
+/// The oldest schema that this build reads. Builds before the first release wrote 1, without a state key, 2, whose
+/// messages could not be changed, and 3, which had no files.
+pub const SCHEMA_OLDEST: u32 = 4;
 /// Schema of the vaults that this build writes.
 pub const SCHEMA: u32 = SCHEMA_OLDEST + STEPS.len() as u32;
 
@@ -178,7 +178,7 @@ mod tests {
         migrate(&vault, &[first, second], true).unwrap();
         migrate(&vault, &[first, second], true).unwrap();
         assert_eq!(data(&vault), Some(vec![1, 2]));
-        assert!(matches!(migrate(&vault, &[first], true), Err(VaultError::Newer { found: 5, supported: 4, .. })));
+        assert!(matches!(migrate(&vault, &[first], true), Err(VaultError::Newer { found: 6, supported: 5, .. })));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use starling_messenger::change::Wording;
 use starling_messenger::record::{
-    HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, encode_record, history_key, message_index_key,
-    trace_key,
+    FileRecord, HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, encode_record, file_key, history_key,
+    message_index_key, trace_key,
 };
 use starling_messenger::turn::{ContactNumber, MessageNumber};
 use starling_messenger::view::{DeliveryStage, DeliveryState, MessageBody, MessageView};
@@ -60,15 +60,7 @@ fn all_files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn message(number: u64, text: &str) -> HistoryRecord {
-    let state = DeliveryState {
-        stage: DeliveryStage::Delivered,
-        since_unix_ms: 5,
-        held_by: 0,
-        neighbours: 0,
-        until_unix_ms: None,
-        reason: None,
-        attempts: 1,
-    };
+    let state = DeliveryState::new(DeliveryStage::Delivered, 5);
     let message = MessageView {
         number: MessageNumber(number),
         contact: ContactNumber(7),
@@ -295,18 +287,21 @@ fn a_newer_or_older_schema_is_refused_and_no_byte_changes() {
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
     assert_eq!(text.split_whitespace().last(), Some(env!("CARGO_PKG_VERSION")), "who wrote it: {text}");
+    let (newest, oldest) = (SCHEMA, SCHEMA_OLDEST);
+    let own = format!("starling-vault {newest}");
+    let (newer, older) = (newest + 1, oldest - 1);
     for (schema, said) in [
-        (4, "the vault has schema 4, and this build reads up to 3"),
-        (2, "the vault has schema 2, and this build reads from 3 on"),
+        (newer, format!("the vault has schema {newer}, and this build reads up to {newest}")),
+        (older, format!("the vault has schema {older}, and this build reads from {oldest} on")),
     ] {
-        fs::write(&note, text.replacen("starling-vault 3", &format!("starling-vault {schema}"), 1)).unwrap();
+        fs::write(&note, text.replacen(&own, &format!("starling-vault {schema}"), 1)).unwrap();
         let before = all_files(directory.path());
         assert_eq!(Vault::open(directory.path(), &master(1)).unwrap_err().to_string(), said);
         assert!(all_files(directory.path()) == before);
     }
     for (last, version) in [("0.3.1", Some("0.3.1")), ("\u{1b}[31m", None), (&"1".repeat(40), None), ("", None)] {
-        let newer = text.replacen("starling-vault 3", "starling-vault 4", 1).replace(env!("CARGO_PKG_VERSION"), last);
-        fs::write(&note, newer).unwrap();
+        let text = text.replacen(&own, &format!("starling-vault {newer}"), 1);
+        fs::write(&note, text.replace(env!("CARGO_PKG_VERSION"), last)).unwrap();
         let Err(VaultError::Newer { version: found, .. }) = Vault::open(directory.path(), &master(1)) else {
             panic!("it was opened");
         };
@@ -431,15 +426,7 @@ fn readers_never_see_half_a_record_while_it_is_written() {
 
 #[test]
 fn a_backup_reads_every_message_up_to_its_moment() {
-    let state = DeliveryState {
-        stage: DeliveryStage::Delivered,
-        since_unix_ms: 0,
-        held_by: 0,
-        neighbours: 0,
-        until_unix_ms: None,
-        reason: None,
-        attempts: 0,
-    };
+    let state = DeliveryState::new(DeliveryStage::Delivered, 0);
     let write = |number: u64| {
         let (contact, number) = (ContactNumber(number % 3), MessageNumber(number));
         let message = MessageView {
@@ -547,4 +534,23 @@ fn a_changed_message_is_read_back_and_its_former_wording_is_forgotten() {
     assert!(record.message.deleted && record.message.body == MessageBody::Text(String::new()));
     vault.commit(&[VaultWrite::Delete { key: key(2) }, edit(2, 1, "gone")], Vec::new()).unwrap();
     assert_eq!(text(&vault, 2), None);
+}
+
+#[test]
+fn a_deleted_file_is_forgotten_and_no_other_is_written_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = open(&directory);
+    let (contact, key) = (ContactNumber(7), |number| file_key(ContactNumber(7), MessageNumber(number)));
+    let file = |number: u64| FileRecord { number: MessageNumber(number), bytes: vec![number as u8; 64_000] };
+    let put = |number| VaultWrite::Put { key: key(number), value: encode_record(&file(number)) };
+    vault.commit(&[put(1), put(2)], Vec::new()).unwrap();
+    let at = [1, 2].map(|number| vault.records.key_of(&key(number)));
+    let old = at.map(|at| vault.records.stored(&at));
+    let read = |number| vault.reader().file(contact, MessageNumber(number)).unwrap();
+    assert_eq!((read(1), read(2), read(3)), (Some(file(1).bytes), Some(file(2).bytes), None));
+    vault.commit(&[VaultWrite::Delete { key: key(1) }], Vec::new()).unwrap();
+    vault.finish_forgetting(7).unwrap();
+    assert!(!vault.records.opens(&at[0], &old[0]));
+    assert_eq!((read(1), read(2)), (None, Some(file(2).bytes)));
+    assert_eq!(vault.records.stored(&at[1]), old[1]);
 }

@@ -7,7 +7,7 @@ use starling_api::message::Message;
 use super::glyphs::{self, Glyph};
 use super::talk::{Anchor, Item, Key, Talk};
 use super::words::{self, Clock};
-use crate::cli::log;
+use crate::cli::{files, log};
 
 /// Columns by which a text is set in: what begins in the first column is never of a message.
 const INDENT: u16 = 2;
@@ -195,16 +195,20 @@ impl Rows<'_> {
         let (who, state) = words::head(message, &self.talk.contact.name, self.clock);
         self.head(&who, &state, Some(message.id), rows);
         if let Some(answered) = message.reply_to {
-            let quoted = self.talk.messages.get(&answered).and_then(|answered| answered.text.as_deref());
-            let begin: String =
-                quoted.into_iter().flat_map(|text| text.chars().take(QUOTED_CHARACTERS)).collect::<String>();
+            let quoted = self.talk.messages.get(&answered);
+            let quoted = quoted.and_then(|quoted| files::told(quoted).or_else(|| quoted.text.clone()));
+            let begin: String = quoted.iter().flat_map(|text| text.chars().take(QUOTED_CHARACTERS)).collect::<String>();
             let shown = match quoted {
                 Some(_) => format!("answers: {}", begin.replace('\n', " ")),
                 None => format!("answers {answered}"),
             };
             self.text(&shown, Tone::Aside, rows);
         }
+        if let Some(told) = files::told(message) {
+            self.text(&format!("{told}  save it: starling save {}", message.id), Tone::Aside, rows);
+        }
         match &message.text {
+            Some(text) if text.is_empty() && !message.attachments.is_empty() => {}
             Some(text) => self.text(text, Tone::Plain, rows),
             None if message.deleted => self.text("(deleted)", Tone::Aside, rows),
             None => self.text("(needs a newer Starling to be shown)", Tone::Aside, rows),

@@ -25,7 +25,7 @@ pub(crate) fn contact(number: u64, name: &str) -> Contact {
 }
 
 pub(crate) fn state(name: StateName) -> MessageState {
-    MessageState { name, since: NOW, held_by: 0, neighbours: 9, until: None, reason: None, attempts: 1 }
+    MessageState { name, since: NOW, held_by: 0, neighbours: 9, until: None, reason: None, attempts: 1, parts: None }
 }
 
 pub(crate) fn own(conversation: u64, id: u64, text: &str) -> Message {

@@ -144,6 +144,7 @@ mod tests {
             until: None,
             reason: Some(QueuedReason::WaitingForKeys),
             attempts: 1,
+            parts: None,
         };
         assert_eq!(state(&at, "Bob", &clock), "Waiting on this computer: waiting for Bob's keys");
         at.reason = None;

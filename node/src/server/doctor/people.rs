@@ -201,7 +201,8 @@ fn messages(facts: &Facts, core: &CoreFacts) -> Vec<Check> {
 
 /// Nothing is wrong yet with a message that just left, or is being sealed.
 fn is_young(facts: &Facts, message: &UndeliveredView) -> bool {
-    let moves = message.state.stage != DeliveryStage::Queued || message.state.reason == Some(QueuedReason::Stamping);
+    let moving = matches!(message.state.reason, Some(QueuedReason::Stamping | QueuedReason::Pushing));
+    let moves = message.state.stage != DeliveryStage::Queued || moving;
     moves && since(facts, message.created_unix_ms) <= ON_ITS_WAY
 }
 
@@ -252,6 +253,9 @@ fn cause(facts: &Facts, core: &CoreFacts, contact: &ContactView, message: &Undel
         }
         (DeliveryStage::Queued, Some(QueuedReason::Unanswered)) => {
             (format!("too many wait for {name}'s answer; it goes on when that comes"), Vec::new())
+        }
+        (DeliveryStage::Queued, Some(QueuedReason::Pushing)) => {
+            ("neighbours are asked to take it".to_owned(), vec!["starling peers".to_owned()])
         }
         (DeliveryStage::Queued, _) => ("its stamp is being made".to_owned(), Vec::new()),
         (DeliveryStage::Sent, _) => {

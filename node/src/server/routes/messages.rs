@@ -1,8 +1,10 @@
 //! Conversations, messages and their life.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::State;
+use starling_api::file::Attach;
 use starling_api::message::{
     ChangeConversation, Conversation, ConversationMarks, Conversations, DeleteFor, DeleteQuery, EditMessage, MarkRead,
     Messages, MessagesQuery, React, SendMessage, Trace,
@@ -10,9 +12,10 @@ use starling_api::message::{
 use starling_api::{Code, ConversationId, MessageId, Time};
 use starling_messenger::change::Change;
 use starling_messenger::conversation::arrange;
-use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, Reply, Target};
-use starling_messenger::view::MessageView;
+use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Reply, Target};
+use starling_messenger::view::{self, MessageView};
 
+use super::blobs::no_such_file;
 use super::people::{all_contacts, find_contact};
 use crate::core::preferences::Preference;
 use crate::server::answer::{Answer, Fault, Json, Parameters, PathId, created, ok};
@@ -127,17 +130,20 @@ pub(crate) async fn send(
         })?),
         None => None,
     };
-    if !message.attachments.is_empty() {
-        return Err(fault::bad_field("attachments", "This version cannot send files.").into());
-    }
+    let blob = message.attachments.first().map(|attached| attached.blob);
+    let file = outgoing(&app, message.attachments, client_id.is_some())?;
+    // Only what was sent before needs no bytes.
+    let gone = file.as_ref().is_some_and(|file| file.bytes.is_empty());
     let command = Command::Send {
         contact: ContactNumber(id.0),
         text: message.text,
+        file,
         reply_to: message.reply_to.map(|id| MessageNumber(id.0)),
         client_id,
         expires_s: message.expires_s,
     };
-    match app.ask(command).await? {
+    let reply = app.ask(command).await.map_err(|fault| if gone { no_such_file() } else { fault })?;
+    match reply {
         // What was asked first counts, whatever this request says under the same id.
         Reply::Message { message, known: true } => match reads::message(&app, message.number).await {
             Ok(stored) => ok(convert::message(&stored)),
@@ -145,9 +151,30 @@ pub(crate) async fn send(
             Err(error) if error.code == Code::NoSuchMessage => ok(convert::message(&message)),
             Err(error) => Err(error.into()),
         },
-        Reply::Message { message, known: false } => created(convert::message(&message)),
+        Reply::Message { message, known: false } => {
+            if let Some(blob) = blob {
+                app.blobs.forget(blob);
+            }
+            created(convert::message(&message))
+        }
         _ => Err(fault::internal("send").into()),
     }
+}
+
+/// The file that is to be sent. That of a message which was sent before is forgotten; such a message is known by its
+/// `client_id`, and the core looks at nothing else.
+fn outgoing(app: &App, attached: Vec<Attach>, may_be_known: bool) -> Result<Option<Box<OutgoingFile>>, Fault> {
+    if attached.len() > 1 {
+        let words = "A message has one file at the most. Send each in a message of its own.";
+        return Err(fault::bad_field("attachments", words).into());
+    }
+    let Some(Attach { blob, name, voice }) = attached.into_iter().next() else { return Ok(None) };
+    let bytes = app.blobs.get(blob, Instant::now());
+    if bytes.is_none() && !may_be_known {
+        return Err(no_such_file());
+    }
+    let voice = voice.map(|voice| view::Voice { duration_ms: voice.duration_ms, peaks: voice.peaks });
+    Ok(Some(Box::new(OutgoingFile { name, voice, bytes: bytes.unwrap_or_default() })))
 }
 
 pub(crate) async fn message(State(app): State<Arc<App>>, PathId(id): PathId<'m'>) -> Answer {

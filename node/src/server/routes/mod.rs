@@ -1,6 +1,7 @@
 //! The paths of the API, and what answers them.
 
 pub(super) mod backup;
+mod blobs;
 mod doctor;
 mod messages;
 mod metrics;
@@ -56,6 +57,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/conversations/{id}", patch(messages::change_conversation))
         .route("/v1/conversations/{id}/read", put(messages::mark_read))
         .route("/v1/conversations/{id}/messages", get(messages::messages).post(messages::send))
+        .route("/v1/blobs", post(blobs::keep))
+        .route("/v1/blobs/{id}", get(blobs::blob))
         .route("/v1/messages/{id}", get(messages::message).patch(messages::edit).delete(messages::delete))
         .route("/v1/messages/{id}/reaction", put(messages::react))
         .route("/v1/messages/{id}/trace", get(messages::trace))
