@@ -3,7 +3,7 @@
 
 import { get, wordsOf } from "./api.js";
 import { button, fill, h } from "./dom.js";
-import { date, clock, explanation, line, sentence, span, step } from "./words.js";
+import { ago, date, clock, explanation, line, sentence, span, step } from "./words.js";
 import { heading } from "./people.js";
 
 const precise = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
@@ -21,7 +21,7 @@ export function detailsView(id, go) {
       fill(body,
         h("blockquote", { dir: "auto" }, line(message.text ?? "Needs a newer Starling").slice(0, 400)),
         h("p", null, h("strong", null, own ? sentence(message.state, line(name)) : `From ${line(name)}`)),
-        own ? h("p", { class: "hint" }, explanation(message.state)) : null,
+        own ? h("p", { class: "hint" }, explanation(message.state), message.state.name === "held" && contact ? ` ${line(name)} was last heard ${ago(contact.last_heard)}.` : null) : null,
         h("dl", null,
           h("dt", null, "Written"), h("dd", null, `${date(message.created)} ${clock(message.created)}`, message.sender_clock === "ahead" ? " (the writer's clock is ahead)" : ""),
           message.received ? [h("dt", null, "Came"), h("dd", null, `${date(message.received)} ${clock(message.received)}`)] : null,

@@ -42,6 +42,7 @@ const SHAPES = {
   clock: "M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM8 4v4l3 2",
   arrow: "M2 8h11M9 4l4 4-4 4",
   dots: "M4 12h.01M8 12h.01M12 12h.01M6 8h.01M10 8h.01M8 4h.01",
+  cross: "M3 3l10 10M13 3 3 13",
   tick: "M2.5 8.5 6.5 12.5 13.5 4",
   read: "M.8.8h14.4v14.4H.8zM3 8.3l2 2.5L8.5 5M7.8 10.3l.4.5L13 5",
   triangle: "M8 2 15 14H1zM8 6.5v3.5M8 12h.01",
@@ -67,7 +68,7 @@ export function icon(name) {
   svg.setAttribute("viewBox", "0 0 16 16");
   svg.setAttribute("aria-hidden", "true");
   svg.classList.add("icon");
-  if (name === "tick" || name === "dots") svg.classList.add("bold");
+  if (name === "tick" || name === "cross" || name === "dots") svg.classList.add("bold");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   path.setAttribute("d", SHAPES[name]);
   svg.append(path);

@@ -2,10 +2,10 @@
 /** The flock: this node in the middle, the peers around it, and what it carries for everybody. */
 
 import { get, wordsOf } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, icon } from "./dom.js";
 import { model } from "./model.js";
 import { heading } from "./people.js";
-import { count, nodeState, reach, size } from "./words.js";
+import { count, line, nodeState, reach, size } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LOOK_MS = 5000;
@@ -33,24 +33,35 @@ function drawing(peers) {
   return picture;
 }
 
+/** What the node finds when it looks at itself: what fails first, what is well in one line. @param {import("./types").Check[]} checks */
+function findings(checks) {
+  /** @param {string} verdict */
+  const of = (verdict) => checks.filter((one) => one.verdict === verdict);
+  /** @param {"cross" | "triangle" | "tick"} shape @param {string} word @param {string} text @param {string[]} next */
+  const item = (shape, word, text, next) => h("li", null, icon(shape), " ", h("strong", null, word), ` ${line(text)}`, next.map((one) => h("div", { class: "hint" }, one.startsWith("starling ") ? h("code", null, one) : line(one))));
+  const well = of("ok").map((one) => one.message).join(", ");
+  return [h("h2", null, "Doctor"), h("ul", { class: "plain" }, of("fail").map((one) => item("cross", "Fails:", one.message, one.next)),
+    of("warn").map((one) => item("triangle", "Warning:", one.message, one.next)), well ? item("tick", "Well:", well, []) : null)];
+}
+
 export function flock() {
   const body = h("div", null, h("p", { class: "loading" }, "One moment..."));
   const view = h("section", { class: "view" }, heading("Flock"), body);
   const draw = async () => {
     try {
-      const [{ peers }] = await Promise.all([get("/v1/peers"), model.refreshStatus()]);
+      const [{ peers }, { checks }] = await Promise.all([get("/v1/peers"), get("/v1/doctor"), model.refreshStatus()]);
       const status = model.status;
       if (!status) return;
-      const store = status.store;
+      const { store, traffic: day } = status;
       fill(body, h("p", { class: "lead" }, `${nodeState(status)}. `, reach(status.reach)),
-        status.state === "alone" ? h("p", null, "Three ways in: an invite from a friend, somebody on this network (found by itself), or an address: ", h("code", null, "starling peers add <address>")) : null,
-        drawing(peers),
+        drawing(peers), findings(checks),
         h("dl", null,
           h("dt", null, "Network"), h("dd", null, status.network),
           h("dt", null, "Peers"), h("dd", null, `${status.peers?.connected ?? 0} connected, ${status.peers?.in_shard ?? 0} in your shard, ${status.peers?.known ?? 0} known`),
           h("dt", null, "Sender"), h("dd", null, status.sender_hidden ? "hidden" : "the neighbour that takes a message knows which node it came from"),
           store ? [h("dt", null, "Kept for everybody"), h("dd", null, `${count(store.envelopes, "sealed envelope")}, ${size(store.bytes)} of ${size(store.limit_bytes)} `, h("progress", { max: store.limit_bytes, value: store.bytes, "aria-label": "Room used" }))] : null,
           store ? [h("dt", null, "Free on this disk"), h("dd", null, size(store.disk_free_bytes))] : null,
+          day ? [h("dt", null, "Traffic today"), h("dd", null, `${size(day.sent_bytes)} sent, ${size(day.received_bytes)} received; a day is planned for ${size(day.budget_day_bytes)} each way `, h("progress", { max: day.budget_day_bytes, value: Math.max(day.sent_bytes, day.received_bytes), "aria-label": "Of the day's budget" }))] : null,
           status.outbox ? [h("dt", null, "Your messages"), h("dd", null, `${status.outbox.queued} waiting here, ${status.outbox.undelivered} not yet delivered`)] : null,
           status.clock ? [h("dt", null, "Clock"), h("dd", null, `${(Math.abs(status.clock.offset_ms) / 1000).toFixed(1)} s ${status.clock.offset_ms < 0 ? "behind" : "ahead of"} ${count(status.clock.samples, "peer")}`)] : null),
         h("div", { class: "tablebox", tabindex: "0", role: "region", "aria-label": "Peers" }, h("table", null, h("caption", null, "Peers"), h("thead", null, h("tr", null, ["Peer", "Address", "Role", "Round trip"].map((head) => h("th", { scope: "col" }, head)))),

@@ -1,7 +1,7 @@
 // @ts-check
 /** Inviting, adding, requests, a contact, and comparing numbers. */
 
-import { call, get, post, wordsOf } from "./api.js";
+import { Refused, call, get, post, wordsOf } from "./api.js";
 import { alarm, announce, ask, button, copy, field, fill, h, icon } from "./dom.js";
 import { avatar } from "./list.js";
 import { model } from "./model.js";
@@ -41,7 +41,7 @@ export function inviteView() {
     h("textarea", { class: "link", readOnly: true, rows: 4, value: invite.link, "aria-label": "The invite", onfocus: (/** @type {Event} */ event) => /** @type {HTMLTextAreaElement} */ (event.target).select() }),
     h("div", { class: "row" }, button("Copy the invite", () => void copy(invite.link), { class: "primary" })),
     h("p", null, `For one person. Valid until ${date(invite.expires)}, ${clock(invite.expires)}. Send it by a way you trust: whoever uses it first becomes '${line(invite.for ?? "your contact")}'.`),
-    h("p", { class: "hint" }, reach(invite.reach), invite.names_own_address ? " The invite names this node's address." : "")));
+    h("p", { class: "hint" }, reach(invite.reach), invite.reach === "direct" ? null : [" See: ", h("a", { href: "#/flock" }, "starling doctor"), "."], invite.names_own_address ? " The invite names this node's address." : "")));
   const draw = async () => {
     try {
       const { invites } = await get("/v1/invites");
@@ -69,9 +69,7 @@ export function addView(go) {
   /** @param {import("./types").Preview} found */
   const show = (found) => {
     const name = h("input", { type: "text", maxLength: 64, value: found.name, dir: "auto", autocomplete: "off" });
-    const problem = found.own ? "This is your own invite. It is for somebody else." : found.expired ? "Its time is over. Ask for a new one."
-      : !found.this_network ? `It belongs to ${found.network ? `network '${found.network}'` : "another network"}; this node is on '${model.status?.network ?? ""}'.`
-        : found.contact ? `${line(found.contact.name)} is a contact already.` : "";
+    const problem = found.problem ? wordsOf(new Refused(0, found.problem)) : "";
     fill(preview, h("div", { class: "panel" }, h("h2", null, found.name ? `From ${line(found.name)}` : "From somebody without a name"),
       h("dl", null, h("dt", null, "Network"), h("dd", null, found.network ?? "another one"), h("dt", null, "Good for"), h("dd", null, found.one_use ? "one person" : "anybody who has it; you arrive as a request"),
         h("dt", null, "Valid until"), h("dd", null, found.expires ? `${date(found.expires)}, ${clock(found.expires)}` : "it does not expire"), h("dt", null, "Nodes in it"), h("dd", null, found.peers)),
@@ -186,7 +184,7 @@ export function contactView(conversation, go) {
   return h("section", { class: "view" }, heading(line(contact.name)),
     contact.state === "forked" ? h("div", { class: "panel error", role: "alert" }, h("p", null, `Two device lists carry ${line(contact.name)}'s signature: their keys may be copied. Nothing is sent until you decide.`),
       h("div", { class: "row" }, button("The device I knew is theirs", () => void change({ devices: "known" })), button("The new device is theirs", () => void change({ devices: "new" })))) : null,
-    h("p", { class: "hint" }, [contactState(contact.state), `Added ${date(contact.added)}`, `last heard ${ago(contact.last_heard)}`].filter(Boolean).join(", "), "."),
+    h("p", { class: "hint" }, [contactState(contact, model.status?.peers?.connected ?? 0), contact.devices_changed ? `added a device ${date(contact.devices_changed)}; their number is unchanged` : "", `Added ${date(contact.added)}`, `last heard ${ago(contact.last_heard)}`].filter(Boolean).join(", "), "."),
     h("p", null, contact.verified_at ? [icon("check"), ` Verified ${date(contact.verified_at)}. `] : contact.mark_lost ? "They were verified, and have a new account since. " : "Not verified yet. ", h("a", { href: `#/verify/${contact.id}` }, "Compare security numbers")),
     h("form", { class: "inline", onsubmit: async (/** @type {Event} */ event) => { event.preventDefault(); if (await change({ name: name.value.trim() })) go(`/contact/${contact.id}`); } }, field("Name, seen by you alone", name), h("button", null, "Rename")),
     field("Messages you write disappear after", timer, "On both sides: with them so long after it came, with you so long after its delivery. Whoever reads a message may still have copied it."),

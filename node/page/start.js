@@ -42,7 +42,7 @@ export function lockedView() {
     }
   } }, field("Passphrase", input), note, submit);
   const view = card(h("h1", null, "Locked"), h("p", null, "Nothing comes or goes until the passphrase is given."), form,
-    h("details", null, h("summary", null, "Forgotten?"), h("p", null, "Nobody can reset it. With a backup: ", h("code", null, "starling backup restore FILE"), ". Without one: ", h("code", null, "starling wipe"), ", then new invites.")));
+    h("details", null, h("summary", null, "Forgotten?"), h("p", null, "Nobody can reset it. With a backup: ", h("code", null, "starling backup restore FILE"), ". Without: ", h("code", null, "starling wipe"), ", then new invites.")));
   queueMicrotask(() => input.focus());
   return view;
 }

@@ -177,7 +177,8 @@ impl<P: EnvelopePool> Messenger<P> {
         Ok(number)
     }
 
-    fn check_invite(&self, invite: &Invite, replace: Option<ContactNumber>) -> Result<(), CommandError> {
+    /// Whether an invite can be used: in the place of a contact that is there, or for a new one.
+    pub(crate) fn check_invite(&self, invite: &Invite, replace: Option<ContactNumber>) -> Result<(), CommandError> {
         if !invite.is_for(&self.network) {
             return Err(CommandError::WrongNetwork);
         }

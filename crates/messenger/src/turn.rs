@@ -16,7 +16,8 @@ pub use crate::file::OutgoingFile;
 use crate::job::{Job, JobResult};
 use crate::record::VaultWrite;
 pub use crate::target::Target;
-use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
+use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView};
+use crate::view::{TraceLine, UndeliveredView};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,10 @@ pub enum Command {
         /// The contact whose new account it is: the history stays, the verified mark is dropped.
         replace: Option<ContactNumber>,
     },
+    /// Own texts that their recipients have not confirmed, those that were given up included.
+    Undelivered,
+    /// Whether an invite could be used; nothing is.
+    CheckInvite(Box<starling_wire::invite::Invite>),
     /// All contacts.
     Contacts,
     /// Gives a contact another local name.
@@ -390,6 +395,8 @@ pub enum Reply {
     Invites(Vec<InviteView>),
     /// To [`Command::AddContact`], [`Command::RenameContact`], accepted requests.
     Contact(ContactView),
+    /// To [`Command::Undelivered`], the oldest first.
+    Undelivered(Vec<UndeliveredView>),
     /// To [`Command::Contacts`].
     Contacts(Vec<ContactView>),
     /// To [`Command::Requests`].

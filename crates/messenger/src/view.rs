@@ -314,6 +314,8 @@ pub struct StatusView {
     pub envelope_bytes: u64,
     /// Median of (peer's clock - ours), ms, and how many peers it is of.
     pub clock_offset_ms: Option<(i64, u32)>,
+    /// Of these peers, those by whose clocks ours is off to the same side by more than two minutes.
+    pub clock_agreeing: u32,
     /// Sends are held because the clock is too far off.
     pub clock_holds_sends: bool,
     /// Open requests.
@@ -330,6 +332,21 @@ pub struct StatusView {
     pub replaced: bool,
     /// Milliseconds since 1970 at which this answer was made.
     pub at_unix_ms: u64,
+}
+
+/// A text of one's own that its recipient has not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UndeliveredView {
+    /// Which.
+    pub number: MessageNumber,
+    /// To whom.
+    pub contact: ContactNumber,
+    /// When it was written, ms since 1970.
+    pub created_unix_ms: u64,
+    /// Where it is, and why.
+    pub state: DeliveryState,
+    /// When it is sealed again at the earliest, ms since 1970.
+    pub next_try_unix_ms: Option<u64>,
 }
 
 /// One line of a message's life.

@@ -66,6 +66,8 @@ pub enum VaultError {
         found: u32,
         /// Newest schema that this build reads.
         supported: u32,
+        /// The version of Starling that brought it to this schema, if that is known.
+        version: Option<String>,
     },
     /// Written by a build from before the first release. Nothing was changed.
     #[error("the vault has schema {found}, and this build reads from {oldest} on")]
@@ -117,6 +119,8 @@ pub struct VaultHealth {
     pub records: u64,
     /// Those of them that failed their check. They are kept as they are.
     pub damaged: u64,
+    /// The first of these, counted from 1; 0 when there is none.
+    pub first_damaged: u64,
 }
 
 /// An open vault. The thread that commits holds it; everybody else has a [`Reader`].
@@ -370,7 +374,12 @@ fn load(records: &Records) -> Result<(VaultImage, VaultHealth), VaultError> {
             match records.get(&key) {
                 Ok(Some(value)) => image.records.push((kind, value)),
                 Ok(None) => {}
-                Err(VaultError::Damaged(_)) => health.damaged += 1,
+                Err(VaultError::Damaged(_)) => {
+                    health.damaged += 1;
+                    if health.damaged == 1 {
+                        health.first_damaged = health.records;
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

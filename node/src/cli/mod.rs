@@ -13,6 +13,7 @@ mod clean;
 mod completions;
 mod connect;
 mod contacts;
+mod doctor;
 mod exec;
 mod failure;
 mod files;
@@ -33,7 +34,6 @@ mod requests;
 mod scan;
 mod secret;
 mod send;
-mod spans;
 mod status;
 mod stop;
 mod terminal;
@@ -56,6 +56,7 @@ use failure::{Exit, Failure};
 use terminal::Terminal;
 
 use crate::memory::Guard;
+use crate::spans::{self, counted};
 
 /// Starling: a messenger with nobody in the middle.
 ///
@@ -101,6 +102,8 @@ enum Command {
     Up(up::Flags),
     /// State, peers, reach, outbox, warnings.
     Status(status::Arguments),
+    /// What is wrong, why, and what to do next; exits with 9 when something fails.
+    Doctor(doctor::Arguments),
     /// Open the page in a browser, by a link that is good once.
     Open(open::Arguments),
     /// Your address, device and peer id; set your own name.
@@ -140,6 +143,7 @@ enum Command {
     /// Protect this computer's copy by a passphrase, change it, or remove it.
     Passphrase(passphrase::Arguments),
     /// Open a node that waits for its passphrase.
+    #[command(after_help = format!("Forgotten? {}", hints::FORGOTTEN))]
     Unlock(unlock::Arguments),
     /// Close the vault until its passphrase is given again.
     Lock(lock::Arguments),
@@ -184,6 +188,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
     interrupt::exit_on_ctrl_c();
     match command {
         Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Open(arguments) => open::run(&context, &arguments),
         Command::Id(arguments) => id::run(&context, &arguments),
         Command::Invite(arguments) => invite::run(&context, &arguments),
@@ -210,12 +215,6 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Stop(arguments) => stop::run(&context, &arguments),
         Command::Up(_) | Command::Completions(_) => Ok(Exit::Ok),
     }
-}
-
-/// `1 peer`, `2 peers`
-fn counted(number: u64, noun: &str) -> String {
-    let end = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{end}", spans::thousands(number))
 }
 
 /// Says what is wrong with the arguments, or shows the help that was asked for.

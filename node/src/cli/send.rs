@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use starling_api::message::{Message, SendMessage};
-use starling_api::{ClientError, Code, MessageId, Versioned};
+use starling_api::message::{Message, QueuedReason, SendMessage, StateName};
+use starling_api::people::Contact;
+use starling_api::{Client, ClientError, Code, MessageId, Versioned};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::follow::{self, Goal, Line};
-use super::{files, hints, names, spans};
+use super::{contacts, files, hints, names, spans};
 
 /// Bytes of the longest text of the protocol; what fits today, the node says.
 const TEXT_BYTES_MAX: usize = 64_000;
@@ -70,14 +71,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let mut message = client.send(contact.conversation, &body).map_err(|error| refused(error, &contact.name))?.message;
     let terminal = &context.terminal;
     if arguments.wait == Goal::Queued {
-        return queued(context, &message, &contact.name);
+        return queued(context, &client, &message, &contact);
     }
     let is_receipt = matches!(arguments.wait, Goal::Delivered | Goal::Read);
     let default = if is_receipt { DELIVERED_TIMEOUT } else { TIMEOUT };
     let timeout = context.timeout_or(default);
     let mut line = Line::default();
     let live = terminal.rewrites && !terminal.json && !terminal.quiet;
-    let followed = follow::until(&client, &mut message, arguments.wait, since, timeout, |state| {
+    let followed = follow::until(&client, &mut message, &contact, arguments.wait, since, timeout, |state| {
         line.note(state, started.elapsed());
         if live { terminal.part(&format!("\r{}\u{1b}[K", line.text())) } else { Ok(()) }
     });
@@ -88,10 +89,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
     // Where it got to is the result, also when that is not far enough.
     terminal.line(&if live { String::new() } else { line.text() })?;
-    followed.map_err(|failure| match failure.code.as_str() {
-        "devices_forked" => failure.hint(hints::trust(&contact.name)),
-        _ => failure,
-    })?;
+    followed?;
+    if message.state.name == StateName::Held {
+        terminal.note(&follow::held(&message.state, &contact));
+    }
     Ok(Exit::Ok)
 }
 
@@ -105,7 +106,7 @@ fn refused(error: ClientError, name: &str) -> Failure {
     }
 }
 
-fn queued(context: &Context, message: &Message, contact: &str) -> Result<Exit, Failure> {
+fn queued(context: &Context, client: &Client, message: &Message, contact: &Contact) -> Result<Exit, Failure> {
     let terminal = &context.terminal;
     if terminal.json {
         terminal.object(&Versioned::new(serde_json::json!({ "message": message })))?;
@@ -113,7 +114,11 @@ fn queued(context: &Context, message: &Message, contact: &str) -> Result<Exit, F
     }
     terminal.line(&format!("{} {}", message.state.name.as_str(), message.id))?;
     if let Some(why) = message.state.reason {
-        terminal.note(&format!("queued: {}", follow::reason(why, contact)));
+        let words = match why {
+            QueuedReason::WaitingForKeys => contacts::waiting_for_keys(contact, contacts::asked(client)),
+            why => follow::reason(why, &contact.name),
+        };
+        terminal.note(&format!("queued: {words}"));
         terminal.note(&format!("  {}", hints::trace(&message.id.to_string())));
     }
     Ok(Exit::Ok)

@@ -14,13 +14,17 @@ use starling_api::people::{Contact, ContactState, Invite, InviteState, Request};
 use starling_api::{BlobId, ContactId, Event, InviteId, MessageId, RequestId, Time, node};
 use starling_messenger::turn::{ContactNumber, MessageNumber};
 use starling_messenger::view;
+use starling_wire::envelope::Class;
+use starling_wire::network::NetworkParameters;
 
 use crate::core::event_log::{Happening, LoggedEvent};
 use crate::core::handle;
 use crate::core::preferences::Mark;
+use crate::core::traffic::Day;
 
 /// A message that came so long before it was written has a wrong clock behind it, ms.
 const CLOCK_SLACK_MS: u64 = 120_000;
+const DAY_MS: u64 = 86_400_000;
 
 pub(crate) fn node_state(state: handle::NodeState) -> node::NodeState {
     match state {
@@ -41,6 +45,22 @@ pub(crate) fn reach(reach: handle::Reach) -> node::Reach {
     }
 }
 
+/// A third of the most that the hours of a day may hold: the most of an hour is three times its planned mean. SPEC: B12.
+const BUSIEST_HOUR: u64 = 3;
+
+/// What went over the network today, beside what it is planned to carry.
+pub(crate) fn traffic(day: Day, network: &NetworkParameters) -> node::Traffic {
+    let budget_hour_bytes = network.budget_bytes(Class::Small).saturating_add(network.budget_bytes(Class::Large));
+    let date = Time(day.day.saturating_mul(DAY_MS)).to_string();
+    node::Traffic {
+        day: date.split('T').next().unwrap_or_default().to_owned(),
+        sent_bytes: day.sent_bytes,
+        received_bytes: day.received_bytes,
+        budget_day_bytes: budget_hour_bytes.saturating_mul(24) / BUSIEST_HOUR,
+        budget_hour_bytes,
+    }
+}
+
 pub(crate) fn protected(protection: handle::Protection) -> node::Protected {
     match protection {
         handle::Protection::Keyfile => node::Protected::Keyfile,
@@ -49,7 +69,7 @@ pub(crate) fn protected(protection: handle::Protection) -> node::Protected {
 }
 
 pub(crate) fn peer(view: handle::PeerView) -> node::Peer {
-    let handle::PeerView { peer, address, outbound, held, in_shard, ping_ms } = view;
+    let handle::PeerView { peer, address, outbound, held, in_shard, ping_ms, answered_ms_ago: _ } = view;
     node::Peer { peer, address, outbound, held, in_shard, ping_ms }
 }
 
@@ -450,6 +470,14 @@ mod tests {
             [Why::NoPeers, Why::WaitingForKeys, Why::Stamping, Why::Clock, Why::Unanswered, Why::DevicesForked];
         let names = reasons.map(|why| word(serde_json::to_value(reason(why)).unwrap()));
         assert_eq!(names, ["no_peers", "waiting_for_keys", "stamping", "clock", "unanswered", "devices_forked"]);
+    }
+
+    #[test]
+    fn the_budget_of_main_is_that_of_the_specification() {
+        let day = Day { day: 20_780, sent_bytes: 1, received_bytes: 2 };
+        let shown = traffic(day, &NetworkParameters::main());
+        assert_eq!((shown.budget_day_bytes, shown.budget_hour_bytes), (288_000_000, 36_000_000));
+        assert_eq!((shown.day.as_str(), shown.sent_bytes, shown.received_bytes), ("2026-11-23", 1, 2));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod chat;
 mod copied_back;
 mod daemon;
 mod disappearing;
+mod doctor;
+mod failures;
 mod files;
 mod harness;
 mod hostile_sync;

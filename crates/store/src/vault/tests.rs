@@ -114,7 +114,7 @@ fn a_commit_survives_and_only_what_a_messenger_starts_from_is_loaded() {
         (RecordKind::Outbox, b"waits".to_vec()),
     ];
     assert_eq!(image_of(image), expected);
-    assert_eq!(vault.health(), VaultHealth { records: 3, damaged: 0 });
+    assert_eq!(vault.health(), VaultHealth { records: 3, damaged: 0, first_damaged: 0 });
     assert_eq!(get(&vault, &contact("Bob")), None);
     assert_eq!(vault.get_node("network key").unwrap().unwrap().as_slice(), b"secret");
     assert_eq!(vault.get_node("other").unwrap(), None);
@@ -254,7 +254,8 @@ fn a_damaged_record_is_counted_left_out_and_kept() {
     for _ in 0..2 {
         let (vault, image) = open(&directory);
         assert_eq!(image_of(image), [(RecordKind::Contact, b"good".to_vec())]);
-        assert_eq!(vault.health(), VaultHealth { records: 2, damaged: 1 });
+        assert_eq!((vault.health().records, vault.health().damaged), (2, 1));
+        assert!((1..=2).contains(&vault.health().first_damaged), "{:?}", vault.health());
         assert!(matches!(vault.reader().get(&contact("b")), Err(VaultError::Damaged(_))));
         assert!(matches!(vault.reader().events_since(0, 10), Err(VaultError::Damaged(_))));
         vault.commit(&[put(contact("c"), b"it goes on")], vec![event(2, "f")]).unwrap();
@@ -285,14 +286,26 @@ fn a_newer_or_older_schema_is_refused_and_no_byte_changes() {
     drop(vault);
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
+    assert_eq!(text.split_whitespace().last(), Some(env!("CARGO_PKG_VERSION")), "who wrote it: {text}");
+    let (newest, oldest) = (SCHEMA, SCHEMA_OLDEST);
+    let own = format!("starling-vault {newest}");
+    let (newer, older) = (newest + 1, oldest - 1);
     for (schema, said) in [
-        (6, "the vault has schema 6, and this build reads up to 5"),
-        (3, "the vault has schema 3, and this build reads from 4 on"),
+        (newer, format!("the vault has schema {newer}, and this build reads up to {newest}")),
+        (older, format!("the vault has schema {older}, and this build reads from {oldest} on")),
     ] {
-        fs::write(&note, text.replacen("starling-vault 5", &format!("starling-vault {schema}"), 1)).unwrap();
+        fs::write(&note, text.replacen(&own, &format!("starling-vault {schema}"), 1)).unwrap();
         let before = all_files(directory.path());
         assert_eq!(Vault::open(directory.path(), &master(1)).unwrap_err().to_string(), said);
         assert!(all_files(directory.path()) == before);
+    }
+    for (last, version) in [("0.3.1", Some("0.3.1")), ("\u{1b}[31m", None), (&"1".repeat(40), None), ("", None)] {
+        let text = text.replacen(&own, &format!("starling-vault {newer}"), 1);
+        fs::write(&note, text.replace(env!("CARGO_PKG_VERSION"), last)).unwrap();
+        let Err(VaultError::Newer { version: found, .. }) = Vault::open(directory.path(), &master(1)) else {
+            panic!("it was opened");
+        };
+        assert_eq!(found.as_deref(), version);
     }
 }
 
