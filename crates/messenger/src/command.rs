@@ -13,10 +13,11 @@ use crate::contact::{Contact, check_name};
 use crate::expiry::check_expiry;
 use crate::file::{FILE_BYTES_MAX, FileView, Voice, is_ogg_opus};
 use crate::messenger::Messenger;
-use crate::outbox::{Item, Load, OwnText};
+use crate::outbox::{Item, Load, Outbox, OwnText};
 use crate::record::FileRecord;
 use crate::stored::Dirty;
 use crate::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Output, Reply, RequestId};
+use crate::view::UndeliveredView;
 use crate::view::{DeliveryStage, DeliveryState, Event, MessageBody, MessageView, QueuedReason, StatusView, TraceStep};
 
 /// Free bytes below which nothing is accepted that could be lost.
@@ -80,6 +81,35 @@ impl ClientIds {
 
 /// Bytes of the longest text. One that is too long for an envelope goes in parts.
 pub const TEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
+impl Outbox {
+    /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.
+    fn counts(&self) -> (u32, u32) {
+        let mut counts = (0, 0);
+        for view in self.iter().filter_map(|item| item.text()).map(|text| &text.view) {
+            counts.0 += u32::from(view.state.stage == DeliveryStage::Queued);
+            counts.1 += u32::from(view.state.stage < DeliveryStage::Delivered);
+        }
+        counts
+    }
+
+    /// Texts that nobody confirmed, the oldest first.
+    fn undelivered(&self) -> Vec<UndeliveredView> {
+        let texts = self.iter().filter_map(|item| Some((item, &item.text()?.view)));
+        let open = texts.filter(|(_, view)| {
+            use DeliveryStage::{Expired, Held, Queued, Sent};
+            matches!(view.state.stage, Queued | Sent | Held | Expired)
+        });
+        let view = |(item, view): (&Item, &MessageView)| UndeliveredView {
+            number: view.number,
+            contact: view.contact,
+            created_unix_ms: view.created_unix_ms,
+            state: view.state,
+            next_try_unix_ms: item.next_seal_unix_ms().filter(|_| item.expired_unix_ms.is_none()),
+        };
+        open.map(view).collect()
+    }
+}
 
 /// What [`Command::Send`] carries.
 struct Draft {

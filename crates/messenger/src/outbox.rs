@@ -13,9 +13,7 @@ use crate::file::{File, FileKind};
 use crate::post::{Post, PostId};
 use crate::reassembly::confirmed_as;
 use crate::turn::{ContactNumber, MessageNumber, Now};
-use crate::view::{
-    DeliveryStage, DeliveryState, MessageBody, MessageView, QueuedReason, TraceLine, TraceStep, UndeliveredView,
-};
+use crate::view::{DeliveryStage, DeliveryState, MessageBody, MessageView, QueuedReason, TraceLine, TraceStep};
 
 /// Texts, and changes of messages, on their way at a time.
 pub(crate) const OUTBOX_TEXTS_MAX: usize = 4_096;
@@ -574,33 +572,6 @@ impl Outbox {
     /// Whether no more envelopes that nobody confirms are sent for now.
     pub(crate) fn unconfirmed_is_full(&self) -> bool {
         self.unconfirmed >= OUTBOX_UNCONFIRMED_MAX
-    }
-
-    /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.
-    pub(crate) fn counts(&self) -> (u32, u32) {
-        let mut counts = (0, 0);
-        for view in self.iter().filter_map(|item| item.text()).map(|text| &text.view) {
-            counts.0 += u32::from(view.state.stage == DeliveryStage::Queued);
-            counts.1 += u32::from(view.state.stage < DeliveryStage::Delivered);
-        }
-        counts
-    }
-
-    /// Texts that nobody confirmed, the oldest first.
-    pub(crate) fn undelivered(&self) -> Vec<UndeliveredView> {
-        let texts = self.iter().filter_map(|item| Some((item, &item.text()?.view)));
-        let open = texts.filter(|(_, view)| {
-            use DeliveryStage::{Expired, Held, Queued, Sent};
-            matches!(view.state.stage, Queued | Sent | Held | Expired)
-        });
-        let view = |(item, view): (&Item, &MessageView)| UndeliveredView {
-            number: view.number,
-            contact: view.contact,
-            created_unix_ms: view.created_unix_ms,
-            state: view.state,
-            next_try_unix_ms: item.next_seal_unix_ms().filter(|_| item.expired_unix_ms.is_none()),
-        };
-        open.map(view).collect()
     }
 
     /// What happened to a text so far, its last part included.
