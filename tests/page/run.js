@@ -17,6 +17,7 @@ import { join } from "node:path";
 import lighthouse from "lighthouse";
 import { chromium } from "playwright-core";
 
+import { fileTests } from "./files.js";
 import { DEADLINE_MS, Home, network } from "./nodes.js";
 
 const require = createRequire(import.meta.url);
@@ -465,6 +466,8 @@ test("every screen is accessible, light and dark, wide and 320 px, at twice the 
   }
   await end();
 });
+
+fileTests({ test, friends, chat, write, accessible, shot, tabTo });
 
 test("weight and first paint", async () => {
   const { a, end } = await friends();
