@@ -17,6 +17,8 @@ const TEXT_BYTES_MAX = 64_000, CAPTION_BYTES_MAX = 1024;
 const REACTIONS = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
 /** A message waits so long before it says so. */
 const QUIET_MS = 3000;
+/** How long a contact's new device is news. */
+const NEWS_MS = 3 * 86_400_000;
 const LINK = /https?:\/\/[^\s<>"'`\u200b-\u200f]+[^\s<>"'`.,;:!?)\]}\u200b-\u200f]/giu;
 
 const enterSends = () => localStorage.getItem("starling-enter") !== "line";
@@ -141,7 +143,7 @@ export class Chat {
 	#drawHead() {
 		const contact = this.#contact, conversation = this.#conversation;
 		if (!contact || !conversation) return;
-		const state = contactState(contact.state) || (contact.last_heard ? `heard ${ago(contact.last_heard)}` : "not heard yet");
+		const state = contactState(contact, model.status?.peers?.connected ?? 0) || (contact.last_heard ? `heard ${ago(contact.last_heard)}` : "not heard yet");
 		fill(this.#head,
 			back(), avatar(contact.name),
 			h("div.who", h("h1", h("bdi", line(contact.name)), contact.verified_at && h("span.verified", { title: `Verified ${ago(contact.verified_at)}` }, icon("check"), h("span.hidden", "verified"))), h("span.hint", state)),
@@ -152,6 +154,7 @@ export class Chat {
 		fill(this.#senderline, contact.state === "forked" ? h("a", { href: `#/contact/${contact.id}` }, forked(this.#name))
 			: contact.state === "blocked" ? "Blocked. Nothing of theirs is shown."
 				: contact.mark_lost ? h("a", { href: `#/verify/${contact.id}` }, `${this.#name} was verified, and has a new account since. Compare again.`)
+				: contact.devices_changed && Date.now() - new Date(contact.devices_changed).getTime() < NEWS_MS ? `${this.#name} added a device; their number is unchanged.`
 					: model.status?.sender_hidden === false ? "Few peers: your node is visible as the sender to its neighbours." : "");
 	}
 

@@ -2,7 +2,7 @@
 
 import { get, wordsOf } from "./api.js";
 import { button, fill, h } from "./dom.js";
-import { date, clock, explanation, line, said, sentence, span, step } from "./words.js";
+import { ago, date, clock, explanation, line, said, sentence, span, step } from "./words.js";
 import { heading } from "./people.js";
 
 const precise = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
@@ -20,7 +20,7 @@ export function detailsView(id, go) {
 			fill(body,
 				h("blockquote", { dir: "auto" }, said(message).slice(0, 400)),
 				h("p", h("strong", own ? sentence(message.state, line(name)) : `From ${line(name)}`)),
-				own && h("p.hint", explanation(message.state)),
+				own && h("p.hint", explanation(message.state), message.state.name === "held" && contact && ` ${line(name)} was last heard ${ago(contact.last_heard)}.`),
 				h("dl",
 					h("dt", "Written"), h("dd", `${date(message.created)} ${clock(message.created)}`, message.sender_clock === "ahead" ? " (the writer's clock is ahead)" : ""),
 					message.received && [h("dt", "Came"), h("dd", `${date(message.received)} ${clock(message.received)}`)],

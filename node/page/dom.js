@@ -69,8 +69,9 @@ const SHAPES = {
 	clock: "M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM8 4v4l3 2",
 	arrow: "M2 8h11M9 4l4 4-4 4",
 	dots: "M4 12h.01M8 12h.01M12 12h.01M6 8h.01M10 8h.01M8 4h.01",
+	cross: "M3 3l10 10M13 3 3 13",
 	tick: "M2.5 8.5 6.5 12.5 13.5 4",
-	read: "M1.5 1.5h13v13h-13zM3 8.5l2.5 2.5L9 6M7.5 10.5l.5.5L13 6",
+	read: "M.8.8h14.4v14.4H.8zM3 8.3l2 2.5L8.5 5M7.8 10.3l.4.5L13 5",
 	triangle: "M8 2 15 14H1zM8 6.5v3.5M8 12h.01",
 	back: "M10 2 4 8l6 6",
 	plus: "M8 2v12M2 8h12",
@@ -101,7 +102,7 @@ export function svg(tag, attributes, ...children) {
  * @param {keyof typeof SHAPES} name
  */
 export function icon(name) {
-	return svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: name === "tick" || name === "dots" ? "icon bold" : "icon" }, svg("path", { d: SHAPES[name] }));
+	return svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: ["tick", "cross", "dots"].includes(name) ? "icon bold" : "icon" }, svg("path", { d: SHAPES[name] }));
 }
 
 /** Says something once to who listens, and shows nothing. @param {string} text */

@@ -17,8 +17,8 @@ class Model extends EventTarget {
 	phase = "starting";
 	/** @type {Status | null} */
 	status = null;
-	/** @type {{name: string, no_passphrase_accepted: boolean}} */
-	settings = { name: "", no_passphrase_accepted: false };
+	/** @type {{name: string, no_passphrase_accepted: boolean, read_receipts: boolean}} */
+	settings = { name: "", no_passphrase_accepted: false, read_receipts: false };
 	/** @type {Map<string, Conversation>} */
 	conversations = new Map();
 	/** @type {Request[]} */
@@ -427,9 +427,10 @@ class Model extends EventTarget {
 	/** @param {string} id */
 	markRead(id) {
 		const conversation = this.conversations.get(id);
-		const newest = this.threads.get(id)?.messages.findLast((one) => one.from !== "me");
-		if (!conversation || !newest || conversation.unread === 0) return;
-		const upTo = newest.id;
+		if (!conversation || conversation.unread === 0) return;
+		// The one that came last, wherever it was placed: ids count up.
+		const upTo = this.threads.get(id)?.messages.filter((one) => one.from !== "me").map((one) => one.id).sort((a, b) => a.length - b.length || (a < b ? -1 : 1)).at(-1);
+		if (!upTo) return;
 		conversation.unread = 0;
 		this.tell("list");
 		void call("PUT", `/v1/conversations/${id}/read`, { up_to: upTo }).catch(() => {});

@@ -1,7 +1,7 @@
 /** Inviting, adding, requests, a contact, and comparing numbers. */
 /** @import { Contact, Conversation, Invite, Preview, Request, Verification } from "./types.d.ts" */
 
-import { call, get, post, wordsOf } from "./api.js";
+import { Refused, call, get, post, wordsOf } from "./api.js";
 import { announce, ask, attempt, back, button, chooser, copy, field, fill, find, h, icon, nameBox } from "./dom.js";
 import { avatar } from "./list.js";
 import { model } from "./model.js";
@@ -39,7 +39,7 @@ export function inviteView() {
 		link,
 		h("div.row", button("Copy the invite", () => copy(invite.link), "primary")),
 		h("p", `For one person. Valid until ${date(invite.expires)}, ${clock(invite.expires)}. Send it by a way you trust: whoever uses it first becomes '${line(invite.for ?? "your contact")}'.`),
-		h("p.hint", reach(invite.reach), invite.names_own_address ? " The invite names this node's address." : "")));
+		h("p.hint", reach(invite.reach), invite.reach !== "direct" && [" See: ", h("a", { href: "#/flock" }, "starling doctor"), "."], invite.names_own_address ? " The invite names this node's address." : "")));
 	};
 	const draw = async () => {
 		try {
@@ -67,9 +67,7 @@ export function addView(go) {
 	/** @param {Preview} found */
 	const show = (found) => {
 		const name = nameBox({ value: found.name });
-		const problem = found.own ? "This is your own invite. It is for somebody else." : found.expired ? "Its time is over. Ask for a new one."
-			: !found.this_network ? `It belongs to ${found.network ? `network '${found.network}'` : "another network"}; this node is on '${model.status?.network ?? ""}'.`
-				: found.contact ? `${line(found.contact.name)} is a contact already.` : "";
+		const problem = found.problem ? wordsOf(new Refused(0, found.problem)) : "";
 		fill(preview, h("div.panel", h("h2", found.name ? `From ${line(found.name)}` : "From somebody without a name"),
 			h("dl", h("dt", "Network"), h("dd", found.network ?? "another one"), h("dt", "Good for"), h("dd", found.one_use ? "one person" : "anybody who has it; you arrive as a request"),
 				h("dt", "Valid until"), h("dd", found.expires ? `${date(found.expires)}, ${clock(found.expires)}` : "it does not expire"), h("dt", "Nodes in it"), h("dd", found.peers)),
@@ -183,7 +181,7 @@ export function contactView(conversation, go) {
 	return h("section.view", heading(line(contact.name)),
 		contact.state === "forked" && h("div.panel.error", { role: "alert" }, h("p", forked(line(contact.name))),
 			h("div.row", button("The device I knew is theirs", () => change({ devices: "known" })), button("The new device is theirs", () => change({ devices: "new" })))),
-		h("p.hint", [contactState(contact.state), `Added ${date(contact.added)}`, `last heard ${ago(contact.last_heard)}`].filter(Boolean).join(", "), "."),
+		h("p.hint", [contactState(contact, model.status?.peers?.connected ?? 0), contact.devices_changed ? `added a device ${date(contact.devices_changed)}; their number is unchanged` : "", `Added ${date(contact.added)}`, `last heard ${ago(contact.last_heard)}`].filter(Boolean).join(", "), "."),
 		h("p", contact.verified_at ? [icon("check"), ` Verified ${date(contact.verified_at)}. `] : contact.mark_lost ? "They were verified, and have a new account since. " : "Not verified yet. ", h("a", { href: `#/verify/${contact.id}` }, "Compare security numbers")),
 		h("form.inline", { onsubmit: async () => { if (await change({ name: name.value.trim() })) go(`/contact/${contact.id}`); } }, field("Name, seen by you alone", name), h("button", "Rename")),
 		field("Messages you write disappear after", timer, "On both sides: with them so long after it came, with you so long after its delivery. Whoever reads a message may still have copied it."),

@@ -13,7 +13,7 @@ export function settingsView(go) {
 	const warnings = status?.warnings ?? [];
 	return h("section.view", heading("Settings"),
 		warnings.length > 0 && h("ul.plain", { "aria-label": "What needs attention" }, warnings.map((one) => h("li.panel", icon("triangle"), " ", one.message, one.hint && [" ", h("code", one.hint)]))),
-		nameForm(), protection(go), notifications(), sessionsPart(), addressPart(), keysPart(), about());
+		nameForm(), protection(go), receipts(), notifications(), sessionsPart(), addressPart(), keysPart(), about());
 }
 
 function nameForm() {
@@ -36,6 +36,14 @@ function protection(go) {
 			if (await attempt(() => post("/v1/passphrase", { old: protectedNow ? old.value : null, new: next.value }))) { await model.refreshStatus(); announce("Saved"); go("/settings"); }
 		} }, protectedNow && field("Present passphrase", old), field("New passphrase", next, "Nobody can reset it."), field("Once more", again), h("div.row", h("button", protectedNow ? "Change it" : "Protect"),
 			protectedNow && button("Lock now", () => attempt(() => post("/v1/lock"))))));
+}
+
+function receipts() {
+	const on = h("input", { type: "checkbox", checked: model.settings.read_receipts, onchange: async () => {
+		if (!await attempt(async () => { model.settings = await call("PATCH", "/v1/settings", { read_receipts: on.checked }); })) on.checked = !on.checked;
+	} });
+	return h("fieldset", h("legend", "Read receipts"), h("label.check", on, "Tell contacts what I have read, and show me what they have read"),
+		h("p.hint", "Both or neither: who does not tell does not see. They are seen by those who have them on, too. That a message was delivered is always told."));
 }
 
 function notifications() {

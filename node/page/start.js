@@ -40,7 +40,7 @@ export function lockedView() {
 		}
 	} }, field("Passphrase", input), note, submit);
 	const view = card(h("h1", "Locked"), h("p", "Nothing comes or goes until the passphrase is given."), form,
-		h("details", h("summary", "Forgotten?"), h("p", "Nobody can reset it. With a backup: ", h("code", "starling backup restore FILE"), ". Without one: ", h("code", "starling wipe"), ", then new invites.")));
+		h("details", h("summary", "Forgotten?"), h("p", "Nobody can reset it. With a backup: ", h("code", "starling backup restore FILE"), ". Without: ", h("code", "starling wipe"), ", then new invites.")));
 	queueMicrotask(() => input.focus());
 	return view;
 }

@@ -20,12 +20,14 @@ export interface Status {
   sender_hidden: boolean; outbox: { queued: number; undelivered: number } | null;
   store: { envelopes: number; bytes: number; limit_bytes: number; disk_free_bytes: number } | null; clock: { offset_ms: number; samples: number } | null;
   protected: string; warnings: Warning[]; name: string | null; peer: string | null; addresses: string[]; requests: number | null;
+  traffic?: { day: string; sent_bytes: number; received_bytes: number; budget_day_bytes: number } | null;
 }
 export interface Peer { peer: string; address: string; outbound: boolean; held: boolean; in_shard: boolean; ping_ms: number | null }
+export interface Check { name: string; verdict: string; message: string; next: string[] }
 export interface Invite { id: string; link: string; bytes: number; for: string | null; expires: string; reach: string; state: string; used_by: string | null; names_own_address: boolean | null; qr_svg?: string }
 export interface Preview {
   name: string; account: string; network: string | null; this_network: boolean; one_use: boolean; expires: string | null; expired: boolean; own: boolean;
-  contact: Contact | null; peers: number;
+  contact: Contact | null; peers: number; problem?: { code: string; message: string; hint?: string | null } | null;
 }
 export interface Request { id: string; name: string; account: string; text: string | null; received: string }
 export interface Verification { number: string[]; words: string[]; code: string; qr_svg: string; verified_at: string | null; scan: string | null }

@@ -125,17 +125,22 @@ export function step(line, name) {
 		case "pushed_again": return "sent again, the same bytes";
 		case "sealed_again": return "sealed anew";
 		case "delivered": return `delivered: ${name}'s device confirmed it`;
+		case "read": return `read by ${name}`;
 		case "expired": return "no node keeps it any more";
 		case "next_try": return line.next_try ? `next try at ${clock(line.next_try)}, ${day(line.next_try)}` : "next try later";
 		default: return line.step;
 	}
 }
 
-/** @param {string} state */
-export function contactState(state) {
-	switch (state) {
+/** @param {import("./types").Contact} contact @param {number} asked nodes that are connected */
+export function contactState(contact, asked) {
+	const name = line(contact.name);
+	switch (contact.state) {
 		case "invited": return "invited, has not answered";
-		case "waiting_for_keys": return "waiting for their keys: their node must come online once";
+		case "waiting_for_keys": {
+			const late = Date.now() - new Date(contact.added).getTime() > DAY_MS;
+			return `waiting for ${name}'s keys: ${asked ? `asked ${count(asked, "node")}. ${name}'s node must come online once${late ? `, or ask ${name} for a new invite` : ""}` : "no peers yet"}`;
+		}
 		case "forked": return "two device lists carry their signature: decide before anything is sent";
 		case "blocked": return "blocked";
 		default: return "";
@@ -156,8 +161,8 @@ export function reach(reach) {
 		case "direct": return "Others can reach this node directly.";
 		case "punchable": return "Others can reach this node through a hole in its NAT.";
 		case "relayed": return "Others reach this node through another one.";
-		case "outgoing_only": return "Nobody outside your network can reach this node yet: an invite works on this Wi-Fi only.";
-		default: return "Whether others can reach this node is not known yet.";
+		case "outgoing_only": return "Nobody outside your network can reach this node yet: it works on this Wi-Fi only.";
+		default: return "It is not known yet whether anybody outside your network can reach this node: be sure of this Wi-Fi only.";
 	}
 }
 

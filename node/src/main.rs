@@ -3,10 +3,12 @@
 mod cli;
 mod config;
 mod core;
+mod export;
 mod logging;
 mod memory;
 mod picture;
 mod server;
+mod spans;
 
 fn main() -> std::process::ExitCode {
     cli::run(memory::guard())

@@ -184,6 +184,42 @@ test("a conversation both ways, with its states in words and shapes", async () =
   await end();
 });
 
+test("what was read is shown as two ticks in a box, to who tells what they read", async () => {
+  const { ana, bob, a, b, end } = await friends();
+  bob.run("receipts", "on");
+  await a.goto(`${ana.url}/#/settings`);
+  const tells = a.getByLabel("Tell contacts what I have read, and show me what they have read");
+  assert.equal(await tells.isChecked(), false);
+  await Promise.all([a.waitForResponse((answer) => answer.url().endsWith("/v1/settings") && answer.request().method() === "PATCH"), tells.check()]);
+  assert.match(ana.run("receipts"), /^On: /);
+  await a.getByText("Both or neither: who does not tell does not see.").waitFor();
+  await accessible(a, "settings");
+  await chat(b, "Ana");
+  await chat(a, "Bob");
+  await write(a, "did you see?");
+  await says(b, "did you see?");
+  const own = a.locator("li.own", { hasText: "did you see?" });
+  await own.locator(".delivery.read").waitFor();
+  assert.match(await own.locator(".delivery").getAttribute("title"), /^Read \d/);
+  const named = await own.evaluate((row) => row.getAttribute("aria-labelledby").split(" ").map((id) => document.getElementById(id).textContent).join(" "));
+  assert.match(named, /^You, .* did you see\?.*Read \d/s);
+  await accessible(a, "read");
+  await own.locator(".delivery").click();
+  await a.getByText("read by Bob").waitFor();
+  // What is read here is read everywhere, and nobody is told by who does not tell.
+  ana.run("receipts", "off");
+  await chat(a, "Bob");
+  bob.run("send", "Ana", "and you?", "--wait", "delivered");
+  await says(a, "and you?");
+  await a.waitForFunction(() => !document.querySelector(".chats .badge"));
+  await write(a, "I did");
+  await says(b, "I did");
+  const theirs = b.locator("li.own", { hasText: "and you?" });
+  await theirs.locator(".delivery.delivered").waitFor();
+  assert.equal(await theirs.locator(".delivery.read").count(), 0);
+  await end();
+});
+
 test("a node that stops and comes back: the draft stays, what was written goes out once", async () => {
   const { ana, a, b, end } = await friends();
   await chat(a, "Bob");

@@ -57,6 +57,16 @@ fn a_disk_that_loses_reactions_wordings_and_ends() {
 }
 
 #[test]
+fn a_node_that_takes_no_note_of_what_was_read() {
+    is_seen(Sabotage::LoseReads, Rule::SidesAgree);
+}
+
+#[test]
+fn a_message_shown_as_read_that_nobody_has_read() {
+    is_seen(Sabotage::FalseRead, Rule::ReadIsTrue);
+}
+
+#[test]
 fn pushes_that_never_arrive() {
     is_seen(Sabotage::LosePushes, Rule::AllDelivered);
 }

@@ -11,6 +11,7 @@
 pub mod api_file;
 pub mod backup;
 pub mod client;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod event_stream;

@@ -13,7 +13,7 @@ use crate::strict;
 use crate::time::Time;
 
 /// Where a message is. The order is total and events never go back, but for a late receipt, which turns
-/// `expired` into `delivered`.
+/// `expired` into `delivered` or `read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateName {
@@ -25,7 +25,7 @@ pub enum StateName {
     Held,
     /// The recipient's device confirmed it.
     Delivered,
-    /// The recipient saw it.
+    /// The recipient read it, at the time that their device tells. Only where both sides have `read_receipts` on.
     Read,
     /// No node keeps it any more, and nobody confirmed it.
     Expired,
@@ -283,7 +283,8 @@ pub struct Conversation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MarkRead {
-    /// The newest message that was read. An older one than before changes nothing.
+    /// The newest message that was read. An older one than before changes nothing. Who wrote them is told, if
+    /// `read_receipts` is on.
     pub up_to: MessageId,
 }
 
@@ -405,6 +406,8 @@ pub enum TraceStep {
     SealedAgain,
     /// The recipient's device confirmed it.
     Delivered,
+    /// The recipient read it, at the time that their device tells.
+    Read,
     /// No node keeps it any more.
     Expired,
     /// The next try is due at `next_try`.

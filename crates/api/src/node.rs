@@ -116,6 +116,27 @@ pub struct Status {
     pub recovered: Option<u32>,
     /// Process id of the node.
     pub pid: u32,
+    /// Whether UDP is blocked here: several peers answer over TCP, and nobody over QUIC.
+    #[serde(default)]
+    pub udp_blocked: bool,
+    /// What went over the network today; `null` while the vault is locked.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
+}
+
+/// What went over the network today, in all streams of all connections; what encryption and packets add is not counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Traffic {
+    /// The day, UTC: `2026-11-23`.
+    pub day: String,
+    /// To peers.
+    pub sent_bytes: u64,
+    /// From peers.
+    pub received_bytes: u64,
+    /// Sealed messages that the shard is planned to carry a day: about so much comes to a node, and goes on from it.
+    pub budget_day_bytes: u64,
+    /// The most of them that any hour may hold.
+    pub budget_hour_bytes: u64,
 }
 
 /// Peers, counted.
@@ -180,8 +201,11 @@ pub struct Tried {
     pub mdns: bool,
     /// Peers of earlier runs.
     pub remembered: u32,
-    /// Nodes named in invites.
+    /// Invites and addresses of accounts that were used in this run.
     pub invited: u32,
+    /// Addresses of nodes that the configuration or the person named.
+    #[serde(default)]
+    pub named: u32,
 }
 
 /// `GET` and `PATCH /v1/settings`.
@@ -192,6 +216,10 @@ pub struct Settings {
     /// The person chose to do without a passphrase: nothing reminds them any more.
     #[serde(default)]
     pub no_passphrase_accepted: bool,
+    /// Contacts are told which of their messages were read here, and what they tell of one's own is shown: both or
+    /// neither.
+    #[serde(default)]
+    pub read_receipts: bool,
 }
 
 /// Body of `PATCH /v1/settings`: what is absent stays.
@@ -204,6 +232,9 @@ pub struct ChangeSettings {
     /// To do without a passphrase is a choice, or not one any more.
     #[serde(default)]
     pub no_passphrase_accepted: Option<bool>,
+    /// Whether contacts are told what was read here, and what they tell is shown. Off in a new account.
+    #[serde(default)]
+    pub read_receipts: Option<bool>,
 }
 
 /// `GET /v1/id`: the reusable address. Strangers who use it arrive as requests.

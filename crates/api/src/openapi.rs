@@ -8,6 +8,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::doctor::{Doctor, DoctorQuery};
 use crate::error::{Code, ErrorBody};
 use crate::event::{
     ContactRemovedData, Event, EventType, EventsGapData, MessageDeletedData, MessageStateData, NodePeersData,
@@ -112,6 +113,9 @@ fn node_calls() -> Vec<Call> {
         call("get", "/metrics", "Figures in Prometheus' text format.").other("text/plain"),
         call("get", "/v1/health", "The node's state.").open().gives::<Health>(200),
         call("get", "/v1/status", "State, peers, reach, outbox, warnings.").gives::<Status>(200),
+        call("get", "/v1/doctor", "What the node finds when it looks at itself: causes, and what to do next.")
+            .query::<DoctorQuery>()
+            .gives::<Doctor>(200),
         call("get", "/v1/id", "The reusable address, and the account's keys.").gives::<Identity>(200),
         call("get", "/v1/settings", "Settings.").gives::<Settings>(200),
         call("patch", "/v1/settings", "Changes settings.").takes::<ChangeSettings>().gives::<Settings>(200),

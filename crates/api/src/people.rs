@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::ApiError;
 use crate::id::{ContactId, ConversationId, InviteId, RequestId};
 use crate::node::Reach;
 use crate::time::Time;
@@ -244,6 +245,9 @@ pub struct InvitePreview {
     pub contact: Option<Contact>,
     /// Nodes that it names.
     pub peers: u32,
+    /// Why it cannot be used here; `null` when it can.
+    #[serde(default)]
+    pub problem: Option<ApiError>,
 }
 
 /// Somebody who wrote without an invite.

@@ -101,6 +101,9 @@ impl<P: EnvelopePool> Messenger<P> {
         ];
         let past = |list: &starling_e2ee::identity::DeviceList| contents::PastList { list: list.encode() };
         records.extend(self.past_lists.iter().map(|list| encode(kind::PAST_LIST, &past(list))));
+        if self.reads.is_on() {
+            records.push(encode(kind::SETTINGS, &contents::Settings { read_receipts: true }));
+        }
         self.export_people(&mut records);
         self.outbox.iter().for_each(|item| export_waiting(item, &mut records));
         records.extend(self.seen.iter().map(|(key, number, unix_ms)| {

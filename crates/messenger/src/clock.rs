@@ -74,6 +74,21 @@ impl PeerClocks {
     /// Median of (peer's clock - ours) in ms and the number of peers it is of; on the internet one peer a
     /// wide address group counts, so that one neighbour network cannot outvote the others.
     pub(crate) fn median(&self, scope: Scope, now: Now) -> Option<(i64, u32)> {
+        let offsets = self.offsets(scope, now);
+        let count = u32::try_from(offsets.len()).unwrap_or(u32::MAX);
+        offsets.get(offsets.len() / 2).map(|&median| (median, count))
+    }
+
+    /// Of the peers that [`Self::median`] counts, those by whose clocks ours is off to the same side by so much that a
+    /// person is told.
+    pub(crate) fn agreeing(&self, scope: Scope, now: Now) -> u32 {
+        let Some((median, _)) = self.median(scope, now) else { return 0 };
+        let agrees = |&&offset: &&i64| offset.signum() == median.signum() && offset.unsigned_abs() > CLOCK_WARN_MS;
+        u32::try_from(self.offsets(scope, now).iter().filter(agrees).count()).unwrap_or(u32::MAX)
+    }
+
+    /// What [`Self::median`] is the median of, sorted.
+    fn offsets(&self, scope: Scope, now: Now) -> Vec<i64> {
         let base = own_base_ms(now);
         let mut groups = BTreeSet::new();
         let mut offsets: Vec<i64> = self
@@ -83,8 +98,7 @@ impl PeerClocks {
             .map(|sample| sample.peer_base_ms.saturating_sub(base))
             .collect();
         offsets.sort_unstable();
-        let count = u32::try_from(offsets.len()).unwrap_or(u32::MAX);
-        offsets.get(offsets.len() / 2).map(|&median| (median, count))
+        offsets
     }
 
     /// Judges anew; what changed since the last judgement.

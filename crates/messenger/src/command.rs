@@ -13,10 +13,11 @@ use crate::contact::{Contact, check_name};
 use crate::expiry::check_expiry;
 use crate::file::{FILE_BYTES_MAX, FileView, Voice, is_ogg_opus};
 use crate::messenger::Messenger;
-use crate::outbox::{Item, Load, OwnText};
+use crate::outbox::{Item, Load, Outbox, OwnText};
 use crate::record::FileRecord;
 use crate::stored::Dirty;
 use crate::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Output, Reply, RequestId};
+use crate::view::UndeliveredView;
 use crate::view::{DeliveryStage, DeliveryState, Event, MessageBody, MessageView, QueuedReason, StatusView, TraceStep};
 
 /// Free bytes below which nothing is accepted that could be lost.
@@ -81,6 +82,35 @@ impl ClientIds {
 /// Bytes of the longest text. One that is too long for an envelope goes in parts.
 pub const TEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
+impl Outbox {
+    /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.
+    fn counts(&self) -> (u32, u32) {
+        let mut counts = (0, 0);
+        for view in self.iter().filter_map(|item| item.text()).map(|text| &text.view) {
+            counts.0 += u32::from(view.state.stage == DeliveryStage::Queued);
+            counts.1 += u32::from(view.state.stage < DeliveryStage::Delivered);
+        }
+        counts
+    }
+
+    /// Texts that nobody confirmed, the oldest first.
+    fn undelivered(&self) -> Vec<UndeliveredView> {
+        let texts = self.iter().filter_map(|item| Some((item, &item.text()?.view)));
+        let open = texts.filter(|(_, view)| {
+            use DeliveryStage::{Expired, Held, Queued, Sent};
+            matches!(view.state.stage, Queued | Sent | Held | Expired)
+        });
+        let view = |(item, view): (&Item, &MessageView)| UndeliveredView {
+            number: view.number,
+            contact: view.contact,
+            created_unix_ms: view.created_unix_ms,
+            state: view.state,
+            next_try_unix_ms: item.next_seal_unix_ms().filter(|_| item.expired_unix_ms.is_none()),
+        };
+        open.map(view).collect()
+    }
+}
+
 /// What [`Command::Send`] carries.
 struct Draft {
     contact: ContactNumber,
@@ -133,6 +163,8 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::Invites => Ok(Reply::Invites(self.invite_views())),
             Command::RevokeInvite(number) => self.revoke_invite(number),
             Command::AddContact { invite, name, replace } => self.add_contact(&invite, name, replace, rng),
+            Command::CheckInvite(invite) => self.check_invite(&invite, None).map(|()| Reply::Done),
+            Command::Undelivered => Ok(Reply::Undelivered(self.outbox.undelivered())),
             Command::Contacts => Ok(Reply::Contacts(self.contact_views())),
             Command::RenameContact { contact, name } => self.rename_contact(contact, &name),
             Command::RemoveContact(contact) => self.remove_contact(contact),
@@ -149,6 +181,8 @@ impl<P: EnvelopePool> Messenger<P> {
             Command::React { target, emoji } => self.react_to(&target, emoji),
             Command::Edit { target, text } => self.edit_text(&target, text),
             Command::Delete { target, for_both } => self.delete_for(&target, for_both),
+            Command::MarkRead { contact, after, up_to } => self.mark_read(contact, after, up_to, rng),
+            Command::SetReadReceipts(read_receipts) => Ok(self.set_read_receipts(read_receipts)),
             Command::Export => Ok(Reply::Export(Box::new(self.export()))),
             Command::Trace(number) => self.outbox.lines(number).map(Reply::Trace).ok_or(CommandError::NoSuchMessage),
         }
@@ -171,10 +205,12 @@ impl<P: EnvelopePool> Messenger<P> {
             envelopes,
             envelope_bytes,
             clock_offset_ms: self.clocks.median(self.parameters.scope, self.now),
+            clock_agreeing: self.clocks.agreeing(self.parameters.scope, self.now),
             clock_holds_sends: self.clocks.holds(),
             requests: u32::try_from(self.invitations.requests.len()).unwrap_or(u32::MAX),
             forked: self.names_of(|contact| contact.is_forked() && !contact.blocked),
             marks_lost: self.names_of(|contact| contact.mark_lost),
+            read_receipts: self.reads.is_on(),
             recovered: self.recovered,
             replaced: self.replaced,
             at_unix_ms: self.now.unix_ms,

@@ -25,11 +25,19 @@ const KIND_EDIT: u16 = 4;
 const KIND_DELETE: u16 = 5;
 /// Kind of [`File`].
 const KIND_FILE: u16 = 6;
+/// Kind of [`Read`].
+const KIND_READ: u16 = 7;
 
 /// Bytes of the longest content: the longest text or file, and what any kind adds to it.
 pub(crate) const CONTENT_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 2_048;
 /// Bytes of the longest reaction: a family of four has 25.
 pub(crate) const EMOJI_BYTES_MAX: usize = 32;
+/// Messages that one [`Read`] names at most: as many as an envelope has room for.
+pub(crate) const READ_IDS_MAX: usize = 115;
+/// Bytes of a [`Read`] without its times and ids.
+pub(crate) const READ_HEAD_BYTES: usize = 2 + 8;
+/// Bytes of a time in a [`Read`], without its ids.
+pub(crate) const READ_TIME_BYTES: usize = 4 + 8;
 
 /// How the writer calls themselves.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +94,22 @@ pub(crate) struct Delete {
     pub(crate) of: [u8; 16],
 }
 
+/// Messages of the other side that were read. It rides beside whatever else goes to them, and nobody confirms it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Read {
+    /// By time; at most [`READ_IDS_MAX`] messages in all.
+    pub(crate) times: Vec<ReadAt>,
+}
+
+/// Messages that were read within one minute.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReadAt {
+    /// Which minute since 1970, by the reader's clock.
+    pub(crate) minute: u32,
+    /// Their message ids; at least one.
+    pub(crate) ids: Vec<[u8; 16]>,
+}
+
 /// A content, decoded.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -101,6 +125,8 @@ pub(crate) enum Content {
     Delete(Delete),
     /// Kind 6.
     File(Box<File>),
+    /// Kind 7.
+    Read(Read),
     /// Any other.
     Unknown {
         /// Its kind.
@@ -127,6 +153,7 @@ impl fmt::Debug for Content {
             Self::Edit(_) => f.write_str("Edit(..)"),
             Self::Delete(_) => f.write_str("Delete(..)"),
             Self::File(_) => f.write_str("File(..)"),
+            Self::Read(_) => f.write_str("Read(..)"),
             Self::Unknown { kind, .. } => write!(f, "Unknown({kind})"),
         }
     }
@@ -181,6 +208,23 @@ impl File {
     }
 }
 
+impl Read {
+    /// Bytes of the content record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encoded(KIND_READ, self)
+    }
+
+    /// Whether these are the bytes of such a content, whole or not.
+    pub(crate) fn is_kind_of(bytes: &[u8]) -> bool {
+        bytes.starts_with(&KIND_READ.to_le_bytes())
+    }
+
+    /// How many messages it names.
+    fn count(&self) -> usize {
+        self.times.iter().map(|time| time.ids.len()).sum()
+    }
+}
+
 /// Whether a reaction can be shown: short, and nothing in it that turns what stands beside it.
 pub(crate) fn is_emoji(emoji: &str) -> bool {
     emoji.len() <= EMOJI_BYTES_MAX && !emoji.chars().any(|char| steers(char) || char.is_whitespace())
@@ -198,6 +242,7 @@ impl Content {
             KIND_EDIT => read(kind, rest).map(Self::Edit)?,
             KIND_DELETE => read(kind, rest).map(Self::Delete)?,
             KIND_FILE => read(kind, rest).map(Box::new).map(Self::File)?,
+            KIND_READ => read(kind, rest).map(Self::Read)?,
             _ => Self::Unknown { kind, bytes: rest.to_vec() },
         };
         if content.is_within_limits() { Ok(content) } else { Err(ContentError { kind }) }
@@ -210,6 +255,9 @@ impl Content {
             Self::Reaction(reaction) => is_emoji(&reaction.emoji),
             Self::Edit(edit) => (1..=MESSAGE_BYTES_MAX).contains(&edit.text.len()),
             Self::File(file) => file.is_within_limits(),
+            Self::Read(read) => {
+                (1..=READ_IDS_MAX).contains(&read.count()) && read.times.iter().all(|time| !time.ids.is_empty())
+            }
             Self::Delete(_) | Self::Unknown { .. } => true,
         }
     }
@@ -228,6 +276,7 @@ pub fn fuzz_content(data: &[u8]) {
         Content::Reaction(reaction) => reaction.encode(),
         Content::Edit(edit) => edit.encode(),
         Content::Delete(delete) => delete.encode(),
+        Content::Read(read) => read.encode(),
         Content::File(file) => {
             let view = file.view();
             assert!(view.bytes as usize == file.bytes.len() && !view.name.contains(['/', '\\', '\0']));
@@ -304,6 +353,26 @@ mod tests {
         let delete = Delete { of: [7; 16] };
         assert_eq!(delete.encode(), [vec![5, 0], vec![7; 16]].concat());
         assert_eq!(Content::decode(&delete.encode()), Ok(Content::Delete(delete)));
+    }
+
+    #[test]
+    fn what_was_read_keeps_its_byte_table_and_its_limits() {
+        let time = |minute, ids: usize| ReadAt { minute, ids: vec![[7; 16]; ids] };
+        let read = Read { times: vec![time(5, 1), time(6, 2)] };
+        let mut expected = vec![7, 0];
+        expected.extend(2u64.to_le_bytes());
+        for (minute, ids) in [(5u32, 1u8), (6, 2)] {
+            expected.extend(minute.to_le_bytes());
+            expected.extend(u64::from(ids).to_le_bytes());
+            expected.extend(vec![7; 16 * usize::from(ids)]);
+        }
+        assert_eq!(read.encode(), expected);
+        assert_eq!(expected.len(), READ_HEAD_BYTES + 2 * READ_TIME_BYTES + 3 * 16);
+        assert_eq!(Content::decode(&expected), Ok(Content::Read(read)));
+        let is_read = |times: Vec<ReadAt>| Content::decode(&Read { times }.encode()).is_ok();
+        assert!(is_read(vec![time(u32::MAX, READ_IDS_MAX)]));
+        assert!(!is_read(vec![time(1, READ_IDS_MAX), time(2, 1)]));
+        assert!(!is_read(Vec::new()) && !is_read(vec![time(1, 1), time(2, 0)]));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What goes into one envelope: a message, and beside it whatever finds room. SPEC: B5, B9.6.
 //!
-//! Hello and card ride in every message until the peer's first acknowledgement; acknowledgements that are due,
-//! and then the newest again, fill what is left, but for what the post-quantum ratchet would use of it. An envelope is
-//! always full-sized, so none of it costs.
+//! Hello and card ride in every message until the peer's first acknowledgement; acknowledgements that are due, word of what
+//! was read, and then the newest acknowledgements again, fill what is left, but for what the post-quantum ratchet would
+//! use of it. An envelope is always full-sized, so none of it costs.
 
-use starling_e2ee::record::{ACKS_MAX, RECORD_HEAD_BYTES, Record};
+use starling_e2ee::record::{ACKS_MAX, CONTENT_HEAD_BYTES, RECORD_HEAD_BYTES, Record};
 use starling_e2ee::seal::Class;
 use starling_e2ee::session::FIRST_CONTACT_ROOM_BYTES;
 use starling_relay::pool::EnvelopePool;
@@ -21,6 +21,8 @@ use crate::turn::ContactNumber;
 const ACK_RECORDS_MAX: usize = 2;
 /// Bytes of a message id.
 const ID_BYTES: usize = 16;
+/// Under which id word of what was read goes: nobody confirms it, and nobody needs to know it again.
+const READ_MESSAGE_ID: [u8; 16] = [0; 16];
 
 /// Adds `record` if it fits in the `left` bytes.
 fn add(record: Record, left: &mut usize, records: &mut Vec<Record>) {
@@ -40,7 +42,7 @@ impl<P: EnvelopePool> Messenger<P> {
             true => (FIRST_CONTACT_ROOM_BYTES, 0),
             false => (self.class_of(item).room_bytes(), self.post_quantum_bytes(slot)),
         };
-        self.add_company(contact, Some(number), (room, kept), &mut records);
+        self.add_company(contact, number, (room, kept), &mut records);
         records
     }
 
@@ -82,10 +84,10 @@ impl<P: EnvelopePool> Messenger<P> {
         }
     }
 
-    /// The records of an envelope of acknowledgements alone.
-    pub(crate) fn receipts_records(&mut self, contact: ContactNumber, slot: Slot) -> Vec<Record> {
+    /// The records of an envelope of acknowledgements alone, which becomes outbox item `number`.
+    pub(crate) fn receipts_records(&mut self, contact: ContactNumber, slot: Slot, number: u64) -> Vec<Record> {
         let (mut records, kept) = (Vec::new(), self.post_quantum_bytes(slot));
-        self.add_company(contact, None, (Class::Small.room_bytes(), kept), &mut records);
+        self.add_company(contact, number, (Class::Small.room_bytes(), kept), &mut records);
         records
     }
 
@@ -101,13 +103,13 @@ impl<P: EnvelopePool> Messenger<P> {
     fn add_company(
         &mut self,
         contact: ContactNumber,
-        number: Option<u64>,
+        number: u64,
         (room, kept): (usize, usize),
         records: &mut Vec<Record>,
     ) {
         let mut left = room.saturating_sub(records.iter().map(Record::encoded_len).sum());
         if self.contacts.get(contact).is_some_and(|contact| !contact.greeted) {
-            let greeting = self.outbox.greeting_of(contact).filter(|item| Some(item.number) != number);
+            let greeting = self.outbox.greeting_of(contact).filter(|item| item.number != number);
             if let Some(message_id) = greeting.map(|item| item.message_id) {
                 add(Record::Content { message_id, part: 0, of: 1, bytes: self.hello() }, &mut left, records);
             }
@@ -116,6 +118,7 @@ impl<P: EnvelopePool> Messenger<P> {
             let card = Record::Card { shard, addr, list_version: list.version, list_head: list.head };
             add(card, &mut left, records);
         }
+        self.add_reads(contact, number, &mut left, records);
         let ids_within = |bytes: usize| bytes.saturating_sub(RECORD_HEAD_BYTES) / ID_BYTES;
         for round in 0..ACK_RECORDS_MAX {
             let due = self.receipts.due(contact);
@@ -130,6 +133,15 @@ impl<P: EnvelopePool> Messenger<P> {
             }
             add(Record::Acks(ids), &mut left, records);
             self.mark(Dirty::Acks(contact));
+        }
+    }
+    /// Adds what was read of theirs, as far as it leaves their room to the acknowledgements that are due.
+    fn add_reads(&mut self, contact: ContactNumber, number: u64, left: &mut usize, records: &mut Vec<Record>) {
+        let acks = self.receipts.due(contact);
+        let acks_bytes = acks * ID_BYTES + acks.div_ceil(ACKS_MAX) * RECORD_HEAD_BYTES;
+        let room = left.saturating_sub(acks_bytes + RECORD_HEAD_BYTES + CONTENT_HEAD_BYTES);
+        if let Some(bytes) = self.take_reads(contact, number, room) {
+            add(Record::Content { message_id: READ_MESSAGE_ID, part: 0, of: 1, bytes }, left, records);
         }
     }
 }

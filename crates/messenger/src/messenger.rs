@@ -32,6 +32,7 @@ use crate::job::{Job, JobResult};
 use crate::message_id::MessageIds;
 use crate::outbox::Outbox;
 use crate::post::{Post, PostId};
+use crate::reading::Reads;
 use crate::reassembly::Reassembly;
 use crate::receipt::Receipts;
 use crate::seen::Seen;
@@ -95,7 +96,9 @@ pub struct Messenger<P: EnvelopePool> {
     pub(crate) reassembly: Reassembly,
     pub(crate) expiries: Expiries,
     pub(crate) receipts: Receipts,
-    /// Contacts whose acknowledgements are to leave now.
+    /// What was read.
+    pub(crate) reads: Reads,
+    /// Contacts whose acknowledgements, and what of theirs was read, are to leave now.
     pub(crate) receipts_ready: BTreeSet<ContactNumber>,
     /// Contacts to whom the post-quantum ratchet is to have an envelope of its own.
     pub(crate) post_quantum_due: BTreeSet<ContactNumber>,
@@ -185,6 +188,7 @@ impl<P: EnvelopePool> Messenger<P> {
             reassembly: Reassembly::default(),
             expiries: Expiries::default(),
             receipts: Receipts::default(),
+            reads: Reads::default(),
             receipts_ready: BTreeSet::new(),
             post_quantum_due: BTreeSet::new(),
             client_ids: ClientIds::default(),

@@ -574,16 +574,6 @@ impl Outbox {
         self.unconfirmed >= OUTBOX_UNCONFIRMED_MAX
     }
 
-    /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.
-    pub(crate) fn counts(&self) -> (u32, u32) {
-        let mut counts = (0, 0);
-        for view in self.iter().filter_map(|item| item.text()).map(|text| &text.view) {
-            counts.0 += u32::from(view.state.stage == DeliveryStage::Queued);
-            counts.1 += u32::from(view.state.stage < DeliveryStage::Delivered);
-        }
-        counts
-    }
-
     /// What happened to a text so far, its last part included.
     pub(crate) fn lines_of(&self, head: &Item) -> Vec<TraceLine> {
         let parts = self.parts_of(head.number).flat_map(|part| &part.lines);

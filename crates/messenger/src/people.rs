@@ -177,7 +177,8 @@ impl<P: EnvelopePool> Messenger<P> {
         Ok(number)
     }
 
-    fn check_invite(&self, invite: &Invite, replace: Option<ContactNumber>) -> Result<(), CommandError> {
+    /// Whether an invite can be used: in the place of a contact that is there, or for a new one.
+    pub(crate) fn check_invite(&self, invite: &Invite, replace: Option<ContactNumber>) -> Result<(), CommandError> {
         if !invite.is_for(&self.network) {
             return Err(CommandError::WrongNetwork);
         }
@@ -253,6 +254,7 @@ impl<P: EnvelopePool> Messenger<P> {
     /// Gives up all that is under way with a contact's account, and forgets its sessions.
     pub(crate) fn leave(&mut self, number: ContactNumber) -> Result<(), CommandError> {
         self.contacts.get(number).ok_or(CommandError::NoSuchContact)?;
+        self.forget_reads(number);
         for item in self.outbox.of_contact(number) {
             self.give_up(item);
         }
@@ -290,7 +292,7 @@ impl<P: EnvelopePool> Messenger<P> {
         } else {
             self.watch_bundles(number, rng);
             // What came before they were blocked was read, and is confirmed now.
-            if self.receipts.due(number) > 0 {
+            if self.owes(number) {
                 self.schedule_receipts(number, rng);
             }
             self.pump_due = true;

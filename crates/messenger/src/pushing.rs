@@ -232,6 +232,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 let Some(item) = self.outbox.get_mut(number) else { return };
                 item.trace(unix_ms, TraceStep::CameBack);
                 if item.load.is_unconfirmed() {
+                    self.reads_told(number);
                     self.drop_item(number);
                 } else if kept {
                     self.raise_stage(id, DeliveryStage::Held);
@@ -332,6 +333,7 @@ impl<P: EnvelopePool> Messenger<P> {
             entry.session.note_acked(place.chain, place.number);
             self.mark(Dirty::Session(place.session));
         }
+        self.reads_of_confirmed(number);
         match part {
             Some((number, head)) => self.part_arrived(number, head),
             None => self.finish(number, DeliveryStage::Delivered),
@@ -372,10 +374,12 @@ impl<P: EnvelopePool> Messenger<P> {
         let lines = self.outbox.get(number).map(|item| self.outbox.lines_of(item)).unwrap_or_default();
         for part in self.outbox.parts_of(number).map(|part| part.number).collect::<Vec<_>>() {
             self.forget_way(PostId::Item(part));
+            self.reads_lost(part);
             self.outbox.remove(part);
             self.mark(Dirty::Outbox(part));
         }
         self.forget_way(PostId::Item(number));
+        self.reads_lost(number);
         let Some(item) = self.outbox.remove(number) else { return };
         self.mark(Dirty::Outbox(number));
         if item.file().is_some() {
@@ -410,6 +414,7 @@ impl<P: EnvelopePool> Messenger<P> {
     fn expire_item(&mut self, number: u64) {
         let unix_ms = self.now.unix_ms;
         self.forget_way(PostId::Item(number));
+        self.reads_lost(number);
         self.outbox.expire(number, unix_ms);
         let Some(item) = self.outbox.get_mut(number) else { return };
         item.trace(unix_ms, TraceStep::Expired);

@@ -9,7 +9,7 @@ use starling_relay::pool::EnvelopePool;
 use starling_wire::envelope::{Envelope, Tag};
 
 use crate::contact::{PinnedDevice, clean_name};
-use crate::content::{Content, Text};
+use crate::content::{Content, Read, Text};
 use crate::conversation::SEQUENCE_UNKNOWN;
 use crate::delay;
 use crate::device::OURSELVES;
@@ -88,6 +88,10 @@ impl<P: EnvelopePool> Messenger<P> {
         rng: &mut impl CryptoRng,
     ) {
         let Some(account) = self.contacts.get(number).map(|contact| contact.account) else { return };
+        if Read::is_kind_of(bytes) {
+            // Nobody confirms it: that would cost an envelope.
+            return self.take_read(number, bytes);
+        }
         let key = (account, message_id);
         if !self.seen.contains(&key) {
             self.take_new_content(number, key, bytes);
@@ -128,7 +132,8 @@ impl<P: EnvelopePool> Messenger<P> {
             Content::Reaction(reaction) => self.take_reaction(number, account, reaction),
             Content::Edit(edit) => self.take_edit(number, account, edit),
             Content::Delete(delete) => self.take_delete(number, account, delete.of),
-            Content::Text(_) | Content::File(_) | Content::Unknown { .. } => {}
+            // In parts it is no word of what was read: whoever makes that keeps it to what has room.
+            Content::Text(_) | Content::File(_) | Content::Read(_) | Content::Unknown { .. } => {}
         }
     }
 
@@ -226,7 +231,12 @@ impl<P: EnvelopePool> Messenger<P> {
         self.timers.set_if_absent(Timer::Receipts(contact), at_ms);
     }
 
-    fn take_acks(&mut self, number: ContactNumber, ids: &[[u8; 16]]) {
+    /// Whether a contact is to be told something that waits for no message to them.
+    pub(crate) fn owes(&self, contact: ContactNumber) -> bool {
+        self.receipts.due(contact) > 0 || self.reads.due(contact) > 0
+    }
+
+    pub(crate) fn take_acks(&mut self, number: ContactNumber, ids: &[[u8; 16]]) {
         let mut known = false;
         for id in ids {
             known |= self.on_acked(number, id);

@@ -9,10 +9,12 @@ use zeroize::Zeroizing;
 
 use crate::change::Change;
 use crate::turn::{ContactNumber, MessageNumber};
-use crate::view::{MessageView, TraceLine};
+use crate::view::{DeliveryStage, MessageView, TraceLine};
 
 /// Version that every record begins with. SPEC: B15, `version 2 | bincode`.
 pub const RECORD_VERSION: u16 = 1;
+/// To which it is told when something was read.
+pub(crate) const MINUTE_MS: u64 = 60_000;
 /// Bytes of the largest record: a contact request with all its texts, a message with its envelope and life.
 pub const RECORD_BYTES_MAX: u64 = 262_144;
 
@@ -80,11 +82,15 @@ pub enum RecordKind {
     File = 29,
     /// Bytes of a file on its way.
     WaitingFile = 30,
+    /// What was read of a contact's messages and is to be told to them.
+    Reads = 31,
+    /// What the person wants of the messenger as a whole.
+    Settings = 32,
 }
 
 impl RecordKind {
     /// All kinds, for a store that decodes the byte.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Identity,
         Self::Prekeys,
         Self::Profile,
@@ -115,12 +121,14 @@ impl RecordKind {
         Self::Part,
         Self::File,
         Self::WaitingFile,
+        Self::Reads,
+        Self::Settings,
     ];
 
     /// Whether records of this kind end with the device: a new one of the same account starts from others. What a
-    /// program called its messages, times that were right, and when messages disappear go on.
+    /// program called its messages, times that were right, when messages disappear, and what the person wants go on.
     pub const fn ends_with_device(self) -> bool {
-        self.loaded_at_start() && !matches!(self, Self::ClientId | Self::Time | Self::Expiry)
+        self.loaded_at_start() && !matches!(self, Self::ClientId | Self::Time | Self::Expiry | Self::Settings)
     }
 
     /// Whether records of this kind are in the [`VaultImage`] from which a messenger starts.
@@ -184,13 +192,20 @@ pub enum VaultWrite {
         /// What changes.
         change: Box<Change>,
     },
+    /// The recipient of an own message has read it: sets what [`read_history`] makes of its record, likewise.
+    Read {
+        /// Where the message lies.
+        key: VaultKey,
+        /// The begin of the minute in which they did, as they say, ms since 1970.
+        read_unix_ms: u64,
+    },
 }
 
 impl VaultWrite {
     /// Where it writes.
     pub fn key(&self) -> &VaultKey {
         match self {
-            Self::Put { key, .. } | Self::Delete { key } | Self::Change { key, .. } => key,
+            Self::Put { key, .. } | Self::Delete { key } | Self::Change { key, .. } | Self::Read { key, .. } => key,
         }
     }
 }
@@ -252,6 +267,22 @@ pub struct HistoryRecord {
 pub fn changed_history(stored: &[u8], change: &Change) -> Option<Zeroizing<Vec<u8>>> {
     let mut record: HistoryRecord = decode_record(stored).ok()?;
     change.apply(&mut record.message).then(|| encode_record(&record))
+}
+
+/// What becomes of a stored message when its recipient has read it, in the minute that begins at `read_unix_ms`; `None`
+/// when it stays as it is, or cannot be read. By whatever clock they say when, it was not before it was written.
+pub fn read_history(stored: &[u8], read_unix_ms: u64) -> Option<Zeroizing<Vec<u8>>> {
+    let mut record: HistoryRecord = decode_record(stored).ok()?;
+    let message = &mut record.message;
+    if !message.own || message.deleted || message.state.stage == DeliveryStage::Read {
+        return None;
+    }
+    // If it was delivered in that minute, then after that.
+    let delivered_unix_ms = message.state.since_unix_ms.min(read_unix_ms.saturating_add(MINUTE_MS - 1));
+    message.state.stage = DeliveryStage::Read;
+    message.state.since_unix_ms = read_unix_ms.max(delivered_unix_ms).max(message.created_unix_ms);
+    message.state.reason = None;
+    Some(encode_record(&record))
 }
 
 /// A message's life, as it is stored under [`trace_key`] once the message is final. Before that the

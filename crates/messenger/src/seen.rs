@@ -98,6 +98,18 @@ impl Seen {
         self.accounts.get(&key.0)?.numbers.get(&key.1).copied().flatten()
     }
 
+    /// Ids of the messages to show that `account` sent, with local numbers from `first` to `last`, in their order.
+    pub(crate) fn ids_between(
+        &self,
+        account: &[u8; 32],
+        first: MessageNumber,
+        last: MessageNumber,
+    ) -> impl DoubleEndedIterator<Item = [u8; 16]> {
+        let keys = self.ids.range(first..=last).map(|(_, key)| *key);
+        let account = *account;
+        keys.filter(move |(of, _)| *of == account).map(|(_, id)| id)
+    }
+
     /// Account and message id of a received message.
     pub(crate) fn key_of(&self, number: MessageNumber) -> Option<SeenKey> {
         self.ids.get(&number).copied()

@@ -178,7 +178,7 @@ impl<P: EnvelopePool> Messenger<P> {
     fn pump_receipts(&mut self, rng: &mut impl CryptoRng) {
         while self.push_queue.is_empty() && self.has_stamp_slot() && !self.outbox.unconfirmed_is_full() {
             let Some(contact) = self.receipts_ready.pop_first() else { break };
-            if self.receipts.due(contact) == 0 {
+            if !self.owes(contact) {
                 continue;
             }
             // Who does not know us yet gets hello and card with the first confirmations, not before: an answer at
@@ -188,7 +188,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 self.queue_greeting(contact);
                 self.seal_next(contact, rng);
             }
-            if self.receipts.due(contact) > 0 {
+            if self.owes(contact) {
                 // Where this fails, they ride with the next message, or come due with the peer's next.
                 self.seal_receipts(contact, rng);
             }
@@ -327,7 +327,10 @@ impl<P: EnvelopePool> Messenger<P> {
         let class = self.class_of(item);
         let records = self.item_records(number, slot, first);
         let form = if first { Form::FirstContact } else { Form::Message(class) };
-        let Some((place, post)) = self.seal_records(contact, slot, &records, form, rng) else { return false };
+        let Some((place, post)) = self.seal_records(contact, slot, &records, form, rng) else {
+            self.reads_unsealed(number);
+            return false;
+        };
         let unix_ms = self.now.unix_ms;
         let until_ms = post.epoch().start_unix_ms().saturating_add(self.lifetime_ms());
         self.outbox.sealed(number, place, post, unix_ms);
@@ -350,7 +353,7 @@ impl<P: EnvelopePool> Messenger<P> {
         self.sessions.get(slot).is_some_and(|entry| entry.session.first_contact_pending())
     }
 
-    /// Acknowledgements alone.
+    /// Acknowledgements, and what was read, alone.
     fn seal_receipts(&mut self, contact: ContactNumber, rng: &mut impl CryptoRng) -> bool {
         if self.contacts.get(contact).is_none_or(|contact| contact.blocked || contact.is_forked()) {
             return false;
@@ -359,12 +362,17 @@ impl<P: EnvelopePool> Messenger<P> {
         if self.sessions.get(slot).is_none_or(|entry| !entry.session.can_send()) {
             return false;
         }
-        let records = self.receipts_records(contact, slot);
+        // That of the item which this becomes.
+        let carrier = self.next_message().0;
+        let records = self.receipts_records(contact, slot, carrier);
         let form = Form::Message(seal::Class::Small);
-        let Some((place, post)) = self.seal_records(contact, slot, &records, form, rng) else { return false };
+        let Some((place, post)) = self.seal_records(contact, slot, &records, form, rng) else {
+            self.reads_unsealed(carrier);
+            return false;
+        };
         let acks = records.iter().filter_map(|record| if let Record::Acks(ids) = record { Some(ids) } else { None });
         self.post_unconfirmed(contact, Load::Acks(acks.flatten().copied().collect()), place, post);
-        if self.receipts.due(contact) > 0 {
+        if self.owes(contact) {
             self.receipts_ready.insert(contact);
         }
         true
@@ -473,6 +481,7 @@ impl<P: EnvelopePool> Messenger<P> {
     pub(crate) fn unseal(&mut self, number: u64) {
         let id = PostId::Item(number);
         self.forget_way(id);
+        self.reads_lost(number);
         self.outbox.unseal(number);
         self.mark(Dirty::Outbox(number));
     }

@@ -26,6 +26,7 @@ use crate::message_id::MessageIds;
 use crate::messenger::{Messenger, Setup};
 use crate::outbox::Item;
 use crate::post::{Post, PostId};
+use crate::reading::{ReadsRecord, SettingsRecord};
 use crate::reassembly::PartRecord;
 use crate::receipt::ContactReceipts;
 use crate::record::{
@@ -60,6 +61,8 @@ pub(crate) enum Dirty {
     Early(SeenKey),
     Part(SeenKey, u8),
     WaitingFile(u64),
+    Reads(ContactNumber),
+    Settings,
 }
 
 /// Own name, where mail is read, and the counters.
@@ -277,6 +280,8 @@ impl<P: EnvelopePool> Messenger<P> {
                 let record = file.map(|bytes| FileRecord { number: MessageNumber(number), bytes: bytes.to_vec() });
                 put_or_delete(number_key(RecordKind::WaitingFile, number), record.as_ref())
             }
+            Dirty::Reads(contact) => put_or_delete(number_key(RecordKind::Reads, contact.0), self.reads.get(contact)),
+            Dirty::Settings => put(VaultKey::single(RecordKind::Settings), &self.reads.settings()),
             Dirty::BundlePost => put_or_delete(VaultKey::single(RecordKind::BundlePost), self.bundle_post.as_ref()),
         }
     }
@@ -416,6 +421,8 @@ impl<P: EnvelopePool> Messenger<P> {
         }
         self.seen.sort();
         loaded.acks.into_iter().for_each(|record| self.receipts.restore(record.contact, record.receipts));
+        loaded.reads.into_iter().for_each(|record| self.reads.restore(record));
+        self.reads.restore_settings(loaded.settings);
         loaded.expiries.into_iter().for_each(|record| self.expiries.insert(record));
         loaded.parts.into_iter().for_each(|record| self.reassembly.restore(record));
         loaded.early.into_iter().for_each(|record| self.early.restore(record));
@@ -470,6 +477,8 @@ struct Loaded {
     parts: Vec<PartRecord>,
     /// Bytes of files on their way, by the number of their item.
     files: BTreeMap<u64, Vec<u8>>,
+    reads: Vec<ReadsRecord>,
+    settings: SettingsRecord,
 }
 
 impl Loaded {
@@ -504,6 +513,8 @@ impl Loaded {
                 let record: FileRecord = decode_record(value)?;
                 self.files.insert(record.number.0, record.bytes);
             }
+            RecordKind::Reads => self.reads.push(decode_record(value)?),
+            RecordKind::Settings => self.settings = decode_record(value)?,
             RecordKind::History
             | RecordKind::MessageIndex
             | RecordKind::Event

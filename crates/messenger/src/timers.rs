@@ -53,9 +53,14 @@ impl Timers {
 
     /// Sets `timer` to `at_ms` unless it is set at all.
     pub(crate) fn set_if_absent(&mut self, timer: Timer, at_ms: u64) {
-        if !self.at.contains_key(&timer) {
+        if !self.is_set(timer) {
             self.set(timer, at_ms);
         }
+    }
+
+    /// Whether `timer` is set.
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.at.contains_key(&timer)
     }
 
     /// Forgets `timer`.

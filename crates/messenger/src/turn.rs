@@ -12,11 +12,12 @@ use starling_wire::invite::InvitePeer;
 use starling_wire::push_cell::PushCell;
 
 use crate::backup::Export;
-pub use crate::change::Target;
 pub use crate::file::OutgoingFile;
 use crate::job::{Job, JobResult};
 use crate::record::VaultWrite;
-use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView, TraceLine};
+pub use crate::target::Target;
+use crate::view::{AddressView, ContactView, Event, InviteView, MessageView, RequestView, StatusView};
+use crate::view::{TraceLine, UndeliveredView};
 
 /// The two clocks. Epochs and expiry go by the wall, timers by the monotonic one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,10 @@ pub enum Command {
         /// The contact whose new account it is: the history stays, the verified mark is dropped.
         replace: Option<ContactNumber>,
     },
+    /// Own texts that their recipients have not confirmed, those that were given up included.
+    Undelivered,
+    /// Whether an invite could be used; nothing is.
+    CheckInvite(Box<starling_wire::invite::Invite>),
     /// All contacts.
     Contacts,
     /// Gives a contact another local name.
@@ -246,6 +251,17 @@ pub enum Command {
         /// An own one, for both. Else the message is gone here, and nothing is sent.
         for_both: bool,
     },
+    /// The person has read what a contact wrote. They are told, if [`Command::SetReadReceipts`] says so.
+    MarkRead {
+        /// Whose conversation.
+        contact: ContactNumber,
+        /// The newest message that was read before, if any was.
+        after: Option<MessageNumber>,
+        /// The newest message that is read now.
+        up_to: MessageNumber,
+    },
+    /// Sets whether contacts are told what is read here, and what they say of that is heard: both or neither.
+    SetReadReceipts(bool),
     /// The present state of a message that is not yet final, and what happened to it.
     Trace(MessageNumber),
     /// All that the core knows that belongs in a backup.
@@ -379,6 +395,8 @@ pub enum Reply {
     Invites(Vec<InviteView>),
     /// To [`Command::AddContact`], [`Command::RenameContact`], accepted requests.
     Contact(ContactView),
+    /// To [`Command::Undelivered`], the oldest first.
+    Undelivered(Vec<UndeliveredView>),
     /// To [`Command::Contacts`].
     Contacts(Vec<ContactView>),
     /// To [`Command::Requests`].

@@ -36,7 +36,7 @@ impl<P: EnvelopePool> Messenger<P> {
                 self.watch_session(slot, rng);
             }
         }
-        for contact in self.receipts.contacts_due() {
+        for contact in self.receipts.contacts_due().into_iter().chain(self.reads.contacts_due()) {
             self.schedule_receipts(contact, rng);
         }
         let posts: Vec<PostId> = self.outbox.numbers().into_iter().map(PostId::Item).chain([PostId::Bundle]).collect();
@@ -137,6 +137,7 @@ impl<P: EnvelopePool> Messenger<P> {
             let again: Vec<ContactNumber> = contacts.iter().filter(again).copied().collect();
             again.into_iter().for_each(|number| self.watch_bundles(number, rng));
         }
+        self.retry_reads();
         for number in contacts {
             self.recover(number, rng);
             self.note_post_quantum(number);

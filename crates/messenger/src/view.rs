@@ -1,6 +1,8 @@
 //! What people see of the node's state: plain data, made by the core, turned into the local API's
 //! types by the daemon.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::file::{FileKind, FileView, PictureFormat, Voice};
@@ -25,8 +27,8 @@ pub enum QueuedReason {
     Pushing,
 }
 
-/// Where a message is. The order is total, and states never go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Where a message is. The order is total, and states never go back. What is stored names a stage by its place below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeliveryStage {
     /// On our disk.
     Queued,
@@ -38,6 +40,33 @@ pub enum DeliveryStage {
     Delivered,
     /// No node keeps it any more, and nobody confirmed it. A late confirmation still wins.
     Expired,
+    /// The recipient read it, and says so. It was delivered before.
+    Read,
+}
+
+impl DeliveryStage {
+    const fn place(self) -> u8 {
+        match self {
+            Self::Queued => 0,
+            Self::Sent => 1,
+            Self::Held => 2,
+            Self::Delivered => 3,
+            Self::Read => 4,
+            Self::Expired => 5,
+        }
+    }
+}
+
+impl Ord for DeliveryStage {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for DeliveryStage {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// How far the parts of a message came that goes in several.
@@ -285,6 +314,8 @@ pub struct StatusView {
     pub envelope_bytes: u64,
     /// Median of (peer's clock - ours), ms, and how many peers it is of.
     pub clock_offset_ms: Option<(i64, u32)>,
+    /// Of these peers, those by whose clocks ours is off to the same side by more than two minutes.
+    pub clock_agreeing: u32,
     /// Sends are held because the clock is too far off.
     pub clock_holds_sends: bool,
     /// Open requests.
@@ -293,12 +324,29 @@ pub struct StatusView {
     pub forked: Vec<String>,
     /// Names of contacts who were verified, and have another account since.
     pub marks_lost: Vec<String>,
+    /// Contacts are told what was read here, and their word of what they read is heard.
+    pub read_receipts: bool,
     /// Messages found waiting at the start of this run and taken up again.
     pub recovered: u32,
     /// Another device of this account has taken this one's place: contacts write to that one.
     pub replaced: bool,
     /// Milliseconds since 1970 at which this answer was made.
     pub at_unix_ms: u64,
+}
+
+/// A text of one's own that its recipient has not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UndeliveredView {
+    /// Which.
+    pub number: MessageNumber,
+    /// To whom.
+    pub contact: ContactNumber,
+    /// When it was written, ms since 1970.
+    pub created_unix_ms: u64,
+    /// Where it is, and why.
+    pub state: DeliveryState,
+    /// When it is sealed again at the earliest, ms since 1970.
+    pub next_try_unix_ms: Option<u64>,
 }
 
 /// One line of a message's life.
@@ -355,6 +403,8 @@ pub enum TraceStep {
         /// ms since 1970.
         at_unix_ms: u64,
     },
+    /// The recipient read it, as they say. It is no part of what is stored of a life.
+    Read,
 }
 
 /// Something a person may want to see. The daemon adds events of its own (node state, peers).
@@ -404,6 +454,13 @@ pub enum Event {
     /// A message, own or received, may have another wording or other reactions, or was deleted for both. The history
     /// has it as it is now; nothing when it has disappeared, or never came.
     MessageChanged {
+        /// Which.
+        number: MessageNumber,
+        /// Its conversation.
+        contact: ContactNumber,
+    },
+    /// A contact says that they read an own message. The history has its state, if it has the message.
+    MessageRead {
         /// Which.
         number: MessageNumber,
         /// Its conversation.

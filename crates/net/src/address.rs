@@ -119,6 +119,11 @@ impl Endpoint {
         (port != 0 && fits && udp == quic).then_some(Self { ip, port, quic })
     }
 
+    /// How far it reaches; `None` for what no node can have.
+    pub fn scope(&self) -> Option<AddressScope> {
+        ip_scope(self.ip)
+    }
+
     /// The multiaddr, without a `/p2p` part.
     pub fn multiaddr(&self) -> Multiaddr {
         let address = Multiaddr::empty().with(Protocol::from(self.ip));

@@ -1,12 +1,13 @@
 //! The protocols that run on every connection, and how each is configured.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libp2p::allow_block_list::{self, BlockedPeers};
-use libp2p::core::transport::PortUse;
-use libp2p::core::{Endpoint as Role, Multiaddr};
+use libp2p::core::transport::{Boxed, PortUse};
+use libp2p::core::{Endpoint as Role, Multiaddr, Transport as _, upgrade};
 use libp2p::gossipsub::{
     self, ConfigBuilder, IdentTopic, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
     TopicScoreParams, ValidationMode,
@@ -29,6 +30,7 @@ use crate::config::{
     CONNECTIONS_IN_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_BURST_MAX, NetConfig, NetError,
     PROCESS_MEMORY_MAX_BYTES,
 };
+use crate::metering::{Meter, Metered};
 use crate::quiet::Quiet;
 use crate::streams;
 
@@ -84,15 +86,19 @@ pub(crate) fn gossip_topic(parameters: &NetworkParameters, topic: starling_wire:
     IdentTopic::new(parameters.gossip_topic(topic))
 }
 
-/// A swarm that listens nowhere yet.
-pub(crate) fn build(config: &NetConfig, keypair: Keypair, dht_server: bool) -> Result<Swarm<Behaviour>, NetError> {
+/// A swarm that listens nowhere yet, and whose connections are counted on `meter`.
+pub(crate) fn build(
+    config: &NetConfig,
+    keypair: Keypair,
+    dht_server: bool,
+    meter: &Arc<Meter>,
+) -> Result<Swarm<Behaviour>, NetError> {
     let transport = |error: &dyn std::error::Error| NetError::Transport(error.to_string());
     let behaviour = behaviour(config, &keypair, dht_server)?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux_config)
-        .map_err(|error| transport(&error))?
-        .with_quic_config(quic_config)
+        .with_other_transport(|keypair| metered_transport(keypair, meter))
+        .map_err(|error| NetError::Transport(error.to_string()))?
         .with_behaviour(|_| behaviour)
         .map_err(|error| transport(&error))?
         .with_swarm_config(|swarm| {
@@ -104,6 +110,22 @@ pub(crate) fn build(config: &NetConfig, keypair: Keypair, dht_server: bool) -> R
         })
         .build();
     Ok(swarm)
+}
+
+/// QUIC, and TCP with Noise and Yamux.
+fn metered_transport(
+    keypair: &Keypair,
+    meter: &Arc<Meter>,
+) -> Result<Boxed<(PeerId, Metered)>, Box<dyn std::error::Error + Send + Sync>> {
+    let (on_tcp, on_quic) = (meter.clone(), meter.clone());
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default())
+        .upgrade(upgrade::Version::V1Lazy)
+        .authenticate(noise::Config::new(keypair)?)
+        .multiplex(yamux_config())
+        .map(move |(peer, muxer), _| (peer, Metered::new(muxer, &on_tcp)));
+    let quic = quic::tokio::Transport::new(quic_config(quic::Config::new(keypair)))
+        .map(move |(peer, muxer), _| (peer, Metered::new(muxer, &on_quic)));
+    Ok(tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed())
 }
 
 fn yamux_config() -> yamux::Config {

@@ -8,6 +8,7 @@ use starling_wire::invite::InvitePeer;
 use thiserror::Error;
 
 use crate::address::{AddressGroup, NodeKey};
+use crate::calls::Calls;
 use crate::streams::SyncStream;
 
 /// A peer from its first connection to its last; never reused in a run. The peer's link may go down and
@@ -242,6 +243,8 @@ pub struct PeerInfo {
     pub in_shard: bool,
     /// Last measured round trip, ms.
     pub round_trip_ms: Option<u32>,
+    /// Milliseconds since it last answered a ping, which goes out every 15 s.
+    pub answered_ms_ago: Option<u64>,
     /// Milliseconds since its first connection.
     pub connected_ms: u64,
     /// Its wall clock minus ours, ms, if it was ever linked.
@@ -271,6 +274,8 @@ pub struct NetStatus {
     pub parameters_mismatches: u64,
     /// Gossip messages dropped because too many waited for a verdict.
     pub gossip_dropped: u64,
+    /// What became of connections.
+    pub calls: Calls,
 }
 
 /// Nodes by which a guest may join.

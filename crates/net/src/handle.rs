@@ -1,9 +1,12 @@
 //! The two ends that the layers above hold: a handle to ask with, and the events.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::address::NodeKey;
 use crate::event::{Busy, InvitePeers, LinkId, NetCommand, NetEvent, NetStatus, OpenError, PeerInfo};
+use crate::metering::{Meter, Traffic};
 use crate::streams::SyncStream;
 
 /// What travels to the task that owns the swarm.
@@ -29,6 +32,7 @@ pub struct NetHandle {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) status: watch::Receiver<NetStatus>,
     pub(crate) node: NodeKey,
+    pub(crate) meter: Arc<Meter>,
 }
 
 impl NetHandle {
@@ -74,6 +78,11 @@ impl NetHandle {
     /// The state of the network, always the latest.
     pub fn status(&self) -> watch::Receiver<NetStatus> {
         self.status.clone()
+    }
+
+    /// What went over all connections since the start, those that have ended included.
+    pub fn traffic(&self) -> Traffic {
+        self.meter.traffic()
     }
 
     /// All connected peers; none when the network has stopped.

@@ -6,18 +6,21 @@
 
 mod address;
 mod behaviour;
+mod calls;
 mod config;
 mod discovery;
 mod event;
 mod gossip;
 mod handle;
 pub mod links;
+mod metering;
 mod peers;
 mod quiet;
 mod streams;
 mod swarm;
 
 pub use address::{AddressGroup, AddressScope, Endpoint, NodeKey, named_peer};
+pub use calls::Calls;
 pub use config::{
     COMMAND_QUEUE, CONNECTIONS_IN_MAX, CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_BURST_MAX,
     CONNECTIONS_PER_PEER_MAX, GOSSIP_CREDITS, NetConfig, NetError, PROCESS_MEMORY_MAX_BYTES, REQUEST_QUEUE,
@@ -27,5 +30,6 @@ pub use event::{
 };
 pub use handle::{NetEvents, NetHandle};
 pub use libp2p::{Multiaddr, PeerId};
+pub use metering::Traffic;
 pub use streams::SyncStream;
 pub use swarm::start;

@@ -81,6 +81,8 @@ pub(crate) struct Peer {
     pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) agent: String,
     pub(crate) round_trip_ms: Option<u32>,
+    /// When it last answered a ping.
+    pub(crate) answered_ms: Option<u64>,
     /// Envelopes that this peer brought first.
     pub(crate) delivered: u64,
     /// When all Holds so far are paid for.
@@ -104,6 +106,7 @@ impl Peer {
             clock_offset_ms: None,
             agent: String::new(),
             round_trip_ms: None,
+            answered_ms: None,
             delivered: 0,
             holds_paid_ms: 0,
             places: Places {

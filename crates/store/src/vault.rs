@@ -24,8 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use starling_messenger::change::Change;
-use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite, changed_history};
+use starling_messenger::record::{RecordKind, VaultImage, VaultKey, VaultWrite, changed_history, read_history};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -67,6 +66,8 @@ pub enum VaultError {
         found: u32,
         /// Newest schema that this build reads.
         supported: u32,
+        /// The version of Starling that brought it to this schema, if that is known.
+        version: Option<String>,
     },
     /// Written by a build from before the first release. Nothing was changed.
     #[error("the vault has schema {found}, and this build reads from {oldest} on")]
@@ -118,6 +119,8 @@ pub struct VaultHealth {
     pub records: u64,
     /// Those of them that failed their check. They are kept as they are.
     pub damaged: u64,
+    /// The first of these, counted from 1; 0 when there is none.
+    pub first_damaged: u64,
 }
 
 /// An open vault. The thread that commits holds it; everybody else has a [`Reader`].
@@ -279,22 +282,34 @@ impl Vault {
                     _ => NewValue::Set(ValueBytes::Given(value)),
                 },
                 VaultWrite::Delete { .. } => NewValue::None,
-                VaultWrite::Change { change, .. } => match self.changed(&key, merged.get(&key), change)? {
-                    Some(value) => value,
-                    None => continue,
-                },
+                VaultWrite::Change { change, .. } => {
+                    let changed = |stored: &[u8]| changed_history(stored, change);
+                    match self.changed(&key, merged.get(&key), change.forgets(), changed)? {
+                        Some(value) => value,
+                        None => continue,
+                    }
+                }
+                VaultWrite::Read { read_unix_ms, .. } => {
+                    let read = |stored: &[u8]| read_history(stored, *read_unix_ms);
+                    match self.changed(&key, merged.get(&key), false, read)? {
+                        Some(value) => value,
+                        None => continue,
+                    }
+                }
             };
             merged.insert(key, value);
         }
         Ok(())
     }
 
-    /// What a message becomes by a change: that of this commit, or the one that is stored.
+    /// What a message becomes by a change: that of this commit, or the one that is stored. `forgets`: what it said before
+    /// must not be readable anywhere.
     fn changed(
         &self,
         key: &RecordKey,
         earlier: Option<&NewValue<'_>>,
-        change: &Change,
+        forgets: bool,
+        change: impl Fn(&[u8]) -> Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Option<NewValue<'static>>, VaultError> {
         let stored;
         let (before, is_over) = match earlier {
@@ -310,9 +325,9 @@ impl Vault {
                 Err(error) => return Err(error),
             },
         };
-        let Some(value) = changed_history(before, change) else { return Ok(None) };
+        let Some(value) = change(before) else { return Ok(None) };
         let value = ValueBytes::Made(value);
-        Ok(Some(if is_over || change.forgets() { NewValue::Over(value) } else { NewValue::Set(value) }))
+        Ok(Some(if is_over || forgets { NewValue::Over(value) } else { NewValue::Set(value) }))
     }
 
     /// Stores one of the daemon's own values, durably: its keys and settings that are not the messenger's.
@@ -359,7 +374,12 @@ fn load(records: &Records) -> Result<(VaultImage, VaultHealth), VaultError> {
             match records.get(&key) {
                 Ok(Some(value)) => image.records.push((kind, value)),
                 Ok(None) => {}
-                Err(VaultError::Damaged(_)) => health.damaged += 1,
+                Err(VaultError::Damaged(_)) => {
+                    health.damaged += 1;
+                    if health.damaged == 1 {
+                        health.first_damaged = health.records;
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -63,7 +63,7 @@ fn model(last: u64) -> BTreeMap<VaultKey, Vec<u8>> {
         match write {
             VaultWrite::Put { key, value } => drop(records.insert(key, value.to_vec())),
             VaultWrite::Delete { key } => drop(records.remove(&key)),
-            VaultWrite::Change { .. } => unreachable!("no message is written here"),
+            VaultWrite::Change { .. } | VaultWrite::Read { .. } => unreachable!("no message is written here"),
         }
     }
     records

@@ -11,14 +11,12 @@ use starling_api::{Client, ClientError, EventType, Versioned};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
-use super::{clean, counted, hints, names, spans, times};
+use super::{clean, contacts, counted, hints, names, spans};
 
 /// Bytes of a pasted invite with all that mail programs put around it.
 const LINK_BYTES_MAX: u64 = 64 * 1024;
 /// How long to wait for the keys.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Age of a contact after which its invite may be to blame.
-const OLD: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -156,21 +154,7 @@ fn wait(client: &Client, contact: &Contact, since: Option<u64>, progress: &Progr
 /// The keys did not come yet. That is no failure, unless they were asked for.
 fn late(progress: &Progress<'_>, contact: Contact, asked: u32, wanted: bool) -> Result<Exit, Failure> {
     let terminal = &progress.context.terminal;
-    let name = clean::line(&contact.name);
-    let words = match asked {
-        0 => format!("waiting for {name}'s keys: no peers yet."),
-        asked => {
-            let or = if times::age(contact.added) > OLD {
-                format!(" Or ask {name} for a new invite.")
-            } else {
-                String::new()
-            };
-            format!(
-                "waiting for {name}'s keys: asked {}. {name}'s node must come online once.{or}",
-                counted(u64::from(asked), "node")
-            )
-        }
-    };
+    let words = contacts::waiting_for_keys(&contact, asked);
     progress.say("\n")?;
     if wanted {
         let failure = Failure::new(Exit::NotInTime, "timed_out", words);

@@ -1,10 +1,11 @@
 //! `starling backup`: account, contacts and history in one sealed file; looking whether it is whole; and going on from
 //! it on a computer without any. SPEC: product 2.1 and 3.
 //!
-//! `create` asks the running node and never opens a vault. `check` needs no node. `restore` needs that none runs.
+//! `create` asks the running node and never opens a vault, but for `--salvage`, when that node cannot run. `check` needs no node. `restore` needs that none runs.
 
 mod progress;
 mod restore;
+mod salvage;
 mod words;
 
 use std::fs::{self, File};
@@ -53,6 +54,22 @@ struct Create {
     /// File whose first line is the passphrase for this backup.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Read what can be read of a damaged vault, whose node cannot run.
+    #[arg(long)]
+    salvage: bool,
+    /// File whose first line is the passphrase that protects the damaged vault, if one does.
+    #[arg(long, value_name = "FILE", requires = "salvage")]
+    vault_passphrase_file: Option<PathBuf>,
+    /// Name of the network of the damaged vault [default: that of its configuration, or main].
+    #[arg(long, value_name = "NAME", requires = "salvage")]
+    network: Option<String>,
+}
+
+/// A backup that is written, but not yet under its name.
+struct Made {
+    file: BackupFile,
+    passphrase: Passphrase,
+    bytes: u64,
 }
 
 #[derive(Debug, Args)]
@@ -73,13 +90,43 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 }
 
 fn make(context: &Context, create: &Create) -> Result<Exit, Failure> {
+    let path = &create.file;
+    let made = if create.salvage {
+        refuse_to_replace(create)?;
+        interrupt::leaves(Some(BackupFile::temporary_of(path)));
+        salvage::run(context, create, path)?
+    } else {
+        ask_for(context, create)?
+    };
+    let Made { file, passphrase, bytes } = made;
+    // Read back before it gets its name: a backup that does not open is worse than none.
+    let summary = read_all(context, file.temporary(), path, &passphrase, |_| Ok(()))?.summary;
+    file.keep(create.force).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => words::exists(path),
+        _ => words::not_written(path, &error),
+    })?;
+    interrupt::leaves(None::<PathBuf>);
+    if context.terminal.json {
+        context.terminal.object(&Versioned::new(words::object(path, bytes, &summary)))?;
+    } else {
+        context.terminal.line(&words::made(path, bytes, &summary))?;
+        context.terminal.note("Nobody can open it without its passphrase. What comes after it is not in it.");
+    }
+    Ok(Exit::Ok)
+}
+
+fn refuse_to_replace(create: &Create) -> Result<(), Failure> {
+    let is_there = !create.force && fs::symlink_metadata(&create.file).is_ok();
+    if is_there { Err(words::exists(&create.file)) } else { Ok(()) }
+}
+
+/// Has the running node make it.
+fn ask_for(context: &Context, create: &Create) -> Result<Made, Failure> {
     let client = context.client()?;
     // Asked first, so that nobody types a passphrase for a node that could not use it.
     client.settings()?;
+    refuse_to_replace(create)?;
     let path = &create.file;
-    if !create.force && fs::symlink_metadata(path).is_ok() {
-        return Err(words::exists(path));
-    }
     let passphrase = new_passphrase(create)?;
     let mut source = client.backup(&MakeBackup { passphrase: passphrase.clone() })?;
     interrupt::leaves(Some(BackupFile::temporary_of(path)));
@@ -102,20 +149,7 @@ fn make(context: &Context, create: &Create) -> Result<Exit, Failure> {
     out.flush().map_err(|error| words::not_written(path, &error))?;
     drop(out);
     progress.end();
-    // Read back before it gets its name: a backup that does not open is worse than none.
-    let summary = read_all(context, file.temporary(), path, &passphrase, |_| Ok(()))?.summary;
-    file.keep(create.force).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => words::exists(path),
-        _ => words::not_written(path, &error),
-    })?;
-    interrupt::leaves(None::<PathBuf>);
-    if context.terminal.json {
-        context.terminal.object(&Versioned::new(words::object(path, bytes, &summary)))?;
-    } else {
-        context.terminal.line(&words::made(path, bytes, &summary))?;
-        context.terminal.note("Nobody can open it without its passphrase. What comes after it is not in it.");
-    }
-    Ok(Exit::Ok)
+    Ok(Made { file, passphrase, bytes })
 }
 
 /// Typed twice; from a file or a pipe, once.

@@ -9,7 +9,7 @@ use starling_api::{Client, Versioned};
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::terminal::table;
-use super::{clean, hints, names, spans, times};
+use super::{clean, counted, hints, names, spans, times};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -71,7 +71,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let find = |name: &str| names::contact(name, client.contacts()?.contacts);
     match &arguments.action {
         None | Some(Action::List) => list(context, &client),
-        Some(Action::Show { name }) => show(context, &find(name)?),
+        Some(Action::Show { name }) => show(context, &client, &find(name)?),
         Some(Action::Rename { name, new_name }) => {
             let before = find(name)?;
             let after =
@@ -138,6 +138,34 @@ pub(crate) fn forked(name: &str) -> String {
     format!("Two device lists carry {name}'s signature: their keys may be copied. Nothing is sent until you decide.")
 }
 
+/// Age of a contact after which its invite may be to blame that its keys do not come.
+const KEYS_LATE: Duration = Duration::from_secs(86_400);
+
+/// Nodes that are asked for keys: those that are connected.
+pub(crate) fn asked(client: &Client) -> u32 {
+    client.status().ok().and_then(|status| status.peers).map_or(0, |peers| peers.connected)
+}
+
+/// Why nothing can be sealed for a contact yet, after `asked` nodes were asked for its keys.
+pub(crate) fn waiting_for_keys(contact: &Contact, asked: u32) -> String {
+    let name = clean::line(&contact.name);
+    let asked = match asked {
+        0 => return format!("waiting for {name}'s keys: no peers yet."),
+        asked => counted(u64::from(asked), "node"),
+    };
+    let end = if times::age(contact.added) > KEYS_LATE {
+        format!(", or ask {name} for a new invite: this one may be used up or withdrawn.")
+    } else {
+        ".".to_owned()
+    };
+    format!("waiting for {name}'s keys: asked {asked}. {name}'s node must come online once{end}")
+}
+
+/// What a new device of a contact's means.
+pub(crate) fn device_added(contact: &Contact) -> String {
+    format!("{} added a device; their number is unchanged", clean::line(&contact.name))
+}
+
 /// The state in words.
 pub(crate) fn state(state: ContactState) -> &'static str {
     match state {
@@ -180,7 +208,7 @@ fn list(context: &Context, client: &Client) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
+fn show(context: &Context, client: &Client, contact: &Contact) -> Result<Exit, Failure> {
     let terminal = &context.terminal;
     if terminal.json {
         terminal.object(&Versioned::new(OneContact { contact: contact.clone() }))?;
@@ -192,11 +220,14 @@ fn show(context: &Context, contact: &Contact) -> Result<Exit, Failure> {
     terminal.line(&format!("Added    {}", times::clock(contact.added)))?;
     terminal.line(&format!("Verified {}", verified(contact)))?;
     if let Some(at) = contact.devices_changed {
-        terminal.line(&format!("Devices  changed {}; the number is unchanged", times::clock(at)))?;
+        terminal.line(&format!("Devices  {} ({})", device_added(contact), times::clock(at)))?;
     }
     terminal.line(&format!("Writing  {}", keeping(contact)))?;
     terminal.line(&format!("Account  {}", clean::line(&contact.account)))?;
     terminal.line(&format!("Id       {}", contact.id))?;
+    if contact.state == ContactState::WaitingForKeys {
+        terminal.note(&waiting_for_keys(contact, asked(client)));
+    }
     if contact.state == ContactState::Forked {
         terminal.note(&forked(&contact.name));
         terminal.note(&format!("Ask which device is theirs, then: {}", hints::trust(&contact.name)));
@@ -222,5 +253,30 @@ fn verified(contact: &Contact) -> String {
         (Some(at), _) => times::clock(at),
         (None, true) => "no more: there is a new account since".to_owned(),
         (None, false) => "not yet".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(age: Duration) -> Contact {
+        let added = starling_api::Time(times::now().0 - u64::try_from(age.as_millis()).unwrap());
+        serde_json::from_value(serde_json::json!({
+            "id": "p_1", "name": "Ana", "state": "waiting_for_keys", "conversation": "c_1", "account": "00", "added": added,
+            "last_heard": null, "last_activity": added, "verified_at": null, "mark_lost": false, "devices_changed": null,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn who_waits_for_keys_hears_who_was_asked_and_after_a_day_what_else_to_do() {
+        let young = contact(Duration::from_secs(3_600));
+        let words = "waiting for Ana's keys: asked 6 nodes. Ana's node must come online once.";
+        assert_eq!(waiting_for_keys(&young, 6), words);
+        assert_eq!(waiting_for_keys(&young, 0), "waiting for Ana's keys: no peers yet.");
+        let words = "waiting for Ana's keys: asked 1 node. Ana's node must come online once, or ask Ana for a new invite: \
+                     this one may be used up or withdrawn.";
+        assert_eq!(waiting_for_keys(&contact(KEYS_LATE + Duration::from_secs(60)), 1), words);
     }
 }

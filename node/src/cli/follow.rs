@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use starling_api::event::EventBody;
 use starling_api::message::{Message, MessageState, QueuedReason, StateName};
+use starling_api::people::Contact;
 use starling_api::{Client, ClientError, EventType};
 
 use super::failure::{Exit, Failure};
-use super::{clean, files, hints, spans, times};
+use super::{clean, contacts, files, hints, spans, times};
 
 /// How far a message is to come before the command returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) enum Goal {
     Held(u32),
     /// Confirmed by the recipient's device.
     Delivered,
+    /// Read by the recipient.
+    Read,
 }
 
 impl Goal {
@@ -28,12 +31,13 @@ impl Goal {
     /// # Errors
     /// A sentence for the person who typed it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wanted = || format!("'{text}' is none of queued, sent, held, held=N, delivered");
+        let wanted = || format!("'{text}' is none of queued, sent, held, held=N, delivered, read");
         match text {
             "queued" => Ok(Self::Queued),
             "sent" => Ok(Self::Sent),
             "held" => Ok(Self::Held(1)),
             "delivered" => Ok(Self::Delivered),
+            "read" => Ok(Self::Read),
             _ => {
                 let nodes = text.strip_prefix("held=").and_then(|nodes| nodes.parse().ok()).filter(|nodes| *nodes > 0);
                 nodes.map(Self::Held).ok_or_else(wanted)
@@ -50,6 +54,7 @@ impl Goal {
             (Self::Held(_), StateName::Delivered | StateName::Read) => true,
             (Self::Held(nodes), name) => name == StateName::Held && state.held_by >= nodes,
             (Self::Delivered, name) => name >= StateName::Delivered,
+            (Self::Read, name) => name == StateName::Read,
         }
     }
 
@@ -59,6 +64,7 @@ impl Goal {
             Self::Sent => "sent".to_owned(),
             Self::Held(nodes) => format!("held by {}", super::counted(u64::from(nodes), "node")),
             Self::Delivered => "delivered".to_owned(),
+            Self::Read => "read".to_owned(),
         }
     }
 }
@@ -71,7 +77,7 @@ pub(crate) fn reason(reason: QueuedReason, contact: &str) -> String {
         QueuedReason::Stamping => "its stamp is being made".to_owned(),
         QueuedReason::Pushing => "neighbours are asked to take it".to_owned(),
         QueuedReason::Clock => "this computer's clock is wrong".to_owned(),
-        QueuedReason::DevicesForked => "two device lists carry the contact's signature".to_owned(),
+        QueuedReason::DevicesForked => format!("two device lists carry {}'s signature", clean::line(contact)),
         QueuedReason::Unanswered => format!("too many messages wait for {}'s answer", clean::line(contact)),
         QueuedReason::Other => "it waits on this computer".to_owned(),
     }
@@ -88,6 +94,18 @@ pub(crate) fn state(state: &MessageState, contact: &str) -> String {
         StateName::Expired => "not delivered, and no node keeps it any more".to_owned(),
         name => name.as_str().to_owned(),
     }
+}
+
+/// `held by 7 nodes until 7 Dec; Bob was last heard 2 days ago`
+pub(crate) fn held(state: &MessageState, contact: &Contact) -> String {
+    let nodes = super::counted(u64::from(state.held_by), "node");
+    let until = state.until.map(|until| format!(" until {}", times::day(until))).unwrap_or_default();
+    let name = clean::line(&contact.name);
+    let heard = match contact.last_heard {
+        Some(at) => format!("was last heard {}", times::ago(at)),
+        None => "was not heard yet".to_owned(),
+    };
+    format!("held by {nodes}{until}; {name} {heard}")
 }
 
 /// The line that grows while a message travels: `queued · sent 1.1 s · held by 3 nodes · delivered 18 s`.
@@ -126,13 +144,14 @@ impl Line {
     }
 }
 
-/// Follows `message` from event `since` until `goal` is reached, and tells `progress` every state on the way.
+/// Follows `message` to `contact` from event `since` until `goal` is reached, and tells `progress` every state on the way.
 ///
 /// # Errors
 /// Not reached in time (it stays queued), expired, or the node went away.
 pub(crate) fn until(
     client: &Client,
     message: &mut Message,
+    contact: &Contact,
     goal: Goal,
     since: Option<u64>,
     timeout: Duration,
@@ -147,11 +166,11 @@ pub(crate) fn until(
             return Err(Failure::new(Exit::NotFound, "message_expired", words).detail("id", message.id.to_string()));
         }
         if message.state.reason == Some(QueuedReason::DevicesForked) {
-            return Err(forked(message));
+            return Err(forked(message, contact));
         }
         let remaining = deadline.saturating_duration_since(Instant::now());
         if remaining.is_zero() {
-            return Err(late(message, goal, timeout));
+            return Err(late(message, contact, goal, timeout));
         }
         let mut events = client.events(since, &[EventType::MessageState], Some(remaining))?;
         let next = next_state(&mut events, message, client);
@@ -162,7 +181,7 @@ pub(crate) fn until(
                 progress(&message.state)?;
             }
             Ok(None) => return Err(Failure::new(Exit::NoNode, "no_node", "The node stopped. The message is kept.")),
-            Err(ClientError::TimedOut) => return Err(late(message, goal, timeout)),
+            Err(ClientError::TimedOut) => return Err(late(message, contact, goal, timeout)),
             Err(error) => return Err(error.into()),
         }
     }
@@ -187,21 +206,24 @@ fn next_state(
 }
 
 /// It waits for a decision and not for time.
-fn forked(message: &Message) -> Failure {
-    let words =
-        "Two device lists carry the contact's signature: their keys may be copied. Nothing is sent until you decide.";
-    Failure::new(Exit::Refused, "devices_forked", words).hint(hints::CONTACTS).detail("id", message.id.to_string())
+fn forked(message: &Message, contact: &Contact) -> Failure {
+    Failure::new(Exit::Refused, "devices_forked", contacts::forked(&contact.name))
+        .hint(hints::trust(&contact.name))
+        .detail("id", message.id.to_string())
 }
 
-fn late(message: &Message, goal: Goal, timeout: Duration) -> Failure {
+fn late(message: &Message, contact: &Contact, goal: Goal, timeout: Duration) -> Failure {
     let id = message.id.to_string();
     let mut words = format!("Not {} within {}; ", goal.words(), spans::rough(timeout));
-    words.push_str(&match (message.state.name, message.state.until) {
-        (StateName::Held, Some(until)) => {
-            format!("{} until {}, and sent on by itself.", state(&message.state, "the contact"), times::clock(until))
-        }
-        _ => format!("{}, and sent on by itself.", state(&message.state, "the contact")),
-    });
+    let place = match message.state.name {
+        StateName::Held => held(&message.state, contact),
+        StateName::Delivered => "it is delivered, and is told as read only if the contact allows that".to_owned(),
+        _ => state(&message.state, &contact.name),
+    };
+    match message.state.name {
+        StateName::Delivered => words.push_str(&format!("{place}.")),
+        _ => words.push_str(&format!("{place}. It is sent on by itself.")),
+    }
     Failure::new(Exit::NotInTime, "timed_out", words).hint(hints::trace(&id)).detail("id", id)
 }
 
@@ -227,7 +249,7 @@ mod tests {
     fn goals_are_reached_by_what_is_further_and_never_by_what_expired() {
         assert_eq!(Goal::parse("held=3"), Ok(Goal::Held(3)));
         assert_eq!(Goal::parse("held"), Ok(Goal::Held(1)));
-        for text in ["", "held=0", "held=x", "read", "Delivered"] {
+        for text in ["", "held=0", "held=x", "seen", "Delivered"] {
             assert!(Goal::parse(text).is_err(), "{text}");
         }
         assert!(Goal::Queued.is_reached(&at(StateName::Queued, 0)));
@@ -237,7 +259,9 @@ mod tests {
         assert!(Goal::Held(3).is_reached(&at(StateName::Held, 3)));
         assert!(Goal::Held(3).is_reached(&at(StateName::Delivered, 0)));
         assert!(!Goal::Delivered.is_reached(&at(StateName::Held, 9)));
-        for goal in [Goal::Queued, Goal::Sent, Goal::Held(1), Goal::Delivered] {
+        assert!(Goal::Delivered.is_reached(&at(StateName::Read, 9)));
+        assert!(!Goal::Read.is_reached(&at(StateName::Delivered, 9)) && Goal::Read.is_reached(&at(StateName::Read, 9)));
+        for goal in [Goal::Queued, Goal::Sent, Goal::Held(1), Goal::Delivered, Goal::Read] {
             assert!(!goal.is_reached(&at(StateName::Expired, 0)));
         }
     }
@@ -253,6 +277,8 @@ mod tests {
         line.note(&at(StateName::Held, 3), ms(3_000));
         line.note(&at(StateName::Delivered, 3), ms(18_400));
         assert_eq!(line.text(), "queued · sent 1.1 s · held by 3 nodes · delivered 18 s");
+        line.note(&at(StateName::Read, 3), ms(42_000));
+        assert_eq!(line.text(), "queued · sent 1.1 s · held by 3 nodes · delivered 18 s · read 42 s");
     }
 
     #[test]

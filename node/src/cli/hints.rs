@@ -21,17 +21,44 @@ pub(crate) const OPEN: &str = "starling open";
 pub(crate) const CONTACTS: &str = "starling contacts";
 /// Who asks to be.
 pub(crate) const REQUESTS: &str = "starling requests";
+/// Looks for what is wrong.
+pub(crate) const DOCTOR: &str = "starling doctor";
 /// Starts the node.
 pub(crate) const UP: &str = "starling";
+/// What is left to who forgot the passphrase. Literal, as in the failure table.
+pub(crate) const FORGOTTEN: &str =
+    "Nobody can reset it. With a backup: starling backup restore FILE. Without: starling wipe, then new invites.";
+/// What can be read of a damaged vault, as a backup.
+pub(crate) const SALVAGE: &str = "starling backup create --salvage FILE";
+/// Goes on from a backup, where nothing can be read any more.
+pub(crate) const RESTORE: &str = "With a backup: move the data directory away, then starling backup restore FILE";
 /// Destroys what is on this computer.
 pub(crate) const WIPE: &str = "starling wipe --yes-delete-everything";
+/// Tells what is read, and shows what others read.
+pub(crate) const RECEIPTS_ON: &str = "starling receipts on";
 /// All fields of the configuration.
 pub(crate) const PRINT_CONFIG: &str = "starling up --print-config";
 
 /// All of the above, for the test.
 #[cfg(test)]
-pub(crate) const ALL: &[&str] =
-    &[STOP, ADD, INVITE, INVITES, PEERS_ADD, PASSPHRASE, UNLOCK, OPEN, CONTACTS, REQUESTS, UP, WIPE, PRINT_CONFIG];
+pub(crate) const ALL: &[&str] = &[
+    STOP,
+    ADD,
+    INVITE,
+    INVITES,
+    PEERS_ADD,
+    PASSPHRASE,
+    UNLOCK,
+    OPEN,
+    CONTACTS,
+    REQUESTS,
+    DOCTOR,
+    SALVAGE,
+    UP,
+    WIPE,
+    RECEIPTS_ON,
+    PRINT_CONFIG,
+];
 
 /// The life of a message.
 pub(crate) fn trace(message: &str) -> String {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process;
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
@@ -105,14 +105,28 @@ pub(crate) fn remember_terminal() {
 /// Waits until the terminal behind stdin was closed. Who belongs to no session of it gets no signal, and what reads keys
 /// would read nothing for ever, as fast as it can.
 fn exit_when_closed() {
+    if closes(None) {
+        exit();
+    }
+}
+
+/// Ends the process if the terminal behind stdin is closed.
+pub(crate) fn exit_if_closed() {
+    if closes(Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        exit();
+    }
+}
+
+/// Whether the terminal behind stdin is closed within so long; for ever, if no time is given.
+fn closes(timeout: Option<&Timespec>) -> bool {
     let terminal = io::stdin();
     loop {
         // Asked for nothing, it tells of the end alone.
         let mut ends = [PollFd::new(&terminal, PollFlags::empty())];
-        match poll(&mut ends, None) {
+        match poll(&mut ends, timeout) {
             Err(Errno::INTR) => {}
-            Ok(_) if ends.iter().any(|end| end.revents().intersects(PollFlags::HUP | PollFlags::ERR)) => exit(),
-            Ok(_) | Err(_) => return,
+            Ok(_) => return ends.iter().any(|end| end.revents().intersects(PollFlags::HUP | PollFlags::ERR)),
+            Err(_) => return false,
         }
     }
 }

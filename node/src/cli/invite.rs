@@ -11,7 +11,7 @@ use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::names::{self, Candidate};
 use super::terminal::table;
-use super::{clean, qr, spans, times};
+use super::{clean, hints, qr, spans, times};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -77,10 +77,8 @@ pub(crate) fn remarks(invite: &Invite) -> Vec<String> {
         Some(name) => format!("whoever uses it first becomes '{}'", clean::line(name)),
         None => "whoever uses it first becomes your contact".to_owned(),
     };
-    let mut remarks = vec![
-        format!("For one person. Valid {valid}. Send it by a way you trust: {becomes}."),
-        reach(invite.reach).to_owned(),
-    ];
+    let mut remarks =
+        vec![format!("For one person. Valid {valid}. Send it by a way you trust: {becomes}."), reach(invite.reach)];
     if invite.names_own_address == Some(true) {
         remarks.push("It names this node's own address, as fewer than two other nodes are known.".to_owned());
     }
@@ -88,15 +86,19 @@ pub(crate) fn remarks(invite: &Invite) -> Vec<String> {
 }
 
 /// Said with every invite: two people whom nobody can reach cannot meet, and must hear it now.
-fn reach(reach: Reach) -> &'static str {
+fn reach(reach: Reach) -> String {
+    let see = hints::DOCTOR;
     match reach {
-        Reach::Direct => "Others can reach this node directly.",
-        Reach::Punchable => "Others can reach this node through a hole in your router.",
-        Reach::Relayed => "Others can reach this node through another node.",
-        Reach::OutgoingOnly => "Nobody outside your network can reach this node yet: it works on this Wi-Fi only.",
-        Reach::Unknown => {
-            "It is not known yet whether anybody outside your network can reach this node: be sure of this Wi-Fi only."
+        Reach::Direct => "Others can reach this node directly.".to_owned(),
+        Reach::Punchable => "Others can reach this node through a hole in your router.".to_owned(),
+        Reach::Relayed => "Others can reach this node through another node.".to_owned(),
+        Reach::OutgoingOnly => {
+            format!("Nobody outside your network can reach this node yet: it works on this Wi-Fi only. See: {see}")
         }
+        Reach::Unknown => format!(
+            "It is not known yet whether anybody outside your network can reach this node: be sure of this Wi-Fi only. \
+             See: {see}"
+        ),
     }
 }
 
@@ -126,7 +128,7 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         terminal.line(&line)?;
     }
     if rows.is_empty() {
-        terminal.note(&format!("No invites yet. Make one: {}", super::hints::INVITE));
+        terminal.note(&format!("No invites yet. Make one: {}", hints::INVITE));
     }
     Ok(Exit::Ok)
 }

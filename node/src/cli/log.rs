@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// Only messages since then: 2026-11-23, 2026-11-23T14:00:00Z, or 2h for the last two hours.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
+    /// Mark what is shown as read.
+    #[arg(long)]
+    mark_read: bool,
     /// Go on with what is said from now on, until Ctrl-C.
     #[arg(long, short)]
     follow: bool,
@@ -54,6 +57,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     if messages.is_empty() && !arguments.follow {
         terminal.note("Nothing was said yet.");
     }
+    if arguments.mark_read {
+        mark_read(&client, &messages)?;
+    }
     if arguments.follow {
         return follow_on(context, &client, seq, names, arguments.name.is_none());
     }
@@ -77,6 +83,19 @@ fn read(
     }
     let surplus = messages.len().saturating_sub(arguments.limit as usize);
     Ok(messages.split_off(surplus))
+}
+
+/// The newest message of each contact that was shown, and all before it.
+fn mark_read(client: &Client, messages: &[Message]) -> Result<(), Failure> {
+    let mut newest: BTreeMap<ConversationId, MessageId> = BTreeMap::new();
+    for message in messages.iter().filter(|message| message.from != Writer::Me) {
+        let known = newest.entry(message.conversation).or_insert(message.id);
+        *known = message.id.max(*known);
+    }
+    for (conversation, up_to) in newest {
+        client.mark_read(conversation, up_to)?;
+    }
+    Ok(())
 }
 
 fn shown_at(message: &Message) -> Time {

@@ -13,6 +13,7 @@ mod clean;
 mod completions;
 mod connect;
 mod contacts;
+mod doctor;
 mod exec;
 mod failure;
 mod files;
@@ -28,11 +29,11 @@ mod open;
 mod passphrase;
 mod peers;
 mod qr;
+mod receipts;
 mod requests;
 mod scan;
 mod secret;
 mod send;
-mod spans;
 mod status;
 mod stop;
 mod terminal;
@@ -55,6 +56,7 @@ use failure::{Exit, Failure};
 use terminal::Terminal;
 
 use crate::memory::Guard;
+use crate::spans::{self, counted};
 
 /// Starling: a messenger with nobody in the middle.
 ///
@@ -89,7 +91,7 @@ pub(crate) struct Global {
     /// No colours (also: NO_COLOR).
     #[arg(long, global = true)]
     no_color: bool,
-    /// How long to wait [default: 30s; 120s for `send --wait delivered`; `watch` and `log --follow` go on].
+    /// How long to wait [default: 30s; 120s for `send --wait delivered` and `read`; `watch` and `log --follow` go on].
     #[arg(long, global = true, value_name = "TIME", value_parser = spans::parse)]
     timeout: Option<Duration>,
 }
@@ -100,6 +102,8 @@ enum Command {
     Up(up::Flags),
     /// State, peers, reach, outbox, warnings.
     Status(status::Arguments),
+    /// What is wrong, why, and what to do next; exits with 9 when something fails.
+    Doctor(doctor::Arguments),
     /// Open the page in a browser, by a link that is good once.
     Open(open::Arguments),
     /// Your address, device and peer id; set your own name.
@@ -132,11 +136,14 @@ enum Command {
     Watch(watch::Arguments),
     /// The life of one message: why it is where it is.
     Trace(trace::Arguments),
+    /// Whether contacts are told what you read, and you what they read: on or off.
+    Receipts(receipts::Arguments),
     /// Nodes this one is connected to.
     Peers(peers::Arguments),
     /// Protect this computer's copy by a passphrase, change it, or remove it.
     Passphrase(passphrase::Arguments),
     /// Open a node that waits for its passphrase.
+    #[command(after_help = format!("Forgotten? {}", hints::FORGOTTEN))]
     Unlock(unlock::Arguments),
     /// Close the vault until its passphrase is given again.
     Lock(lock::Arguments),
@@ -181,6 +188,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
     interrupt::exit_on_ctrl_c();
     match command {
         Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Open(arguments) => open::run(&context, &arguments),
         Command::Id(arguments) => id::run(&context, &arguments),
         Command::Invite(arguments) => invite::run(&context, &arguments),
@@ -197,6 +205,7 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Log(arguments) => log::run(&context, &arguments),
         Command::Watch(arguments) => watch::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),
+        Command::Receipts(arguments) => receipts::run(&context, &arguments),
         Command::Peers(arguments) => peers::run(&context, &arguments),
         Command::Passphrase(arguments) => passphrase::run(&context, &arguments),
         Command::Unlock(arguments) => unlock::run(&context, &arguments),
@@ -206,12 +215,6 @@ fn dispatch(cli: Cli, terminal: Terminal, guard: Guard) -> Result<Exit, Failure>
         Command::Stop(arguments) => stop::run(&context, &arguments),
         Command::Up(_) | Command::Completions(_) => Ok(Exit::Ok),
     }
-}
-
-/// `1 peer`, `2 peers`
-fn counted(number: u64, noun: &str) -> String {
-    let end = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{end}", spans::thousands(number))
 }
 
 /// Says what is wrong with the arguments, or shows the help that was asked for.

@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use starling_api::message::{Message, SendMessage};
-use starling_api::{ClientError, Code, MessageId, Versioned};
+use starling_api::message::{Message, QueuedReason, SendMessage, StateName};
+use starling_api::people::Contact;
+use starling_api::{Client, ClientError, Code, MessageId, Versioned};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
 use super::follow::{self, Goal, Line};
-use super::{files, hints, names, spans};
+use super::{contacts, files, hints, names, spans};
 
 /// Bytes of the longest text of the protocol; what fits today, the node says.
 const TEXT_BYTES_MAX: usize = 64_000;
-/// How long to wait for `delivered`: receipts come in batches, so that they tell nobody when something was read.
+/// How long to wait for `delivered` and `read`: receipts come in batches, so that they tell nobody else when something
+/// was read.
 const DELIVERED_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long to wait for anything else.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +31,7 @@ pub(crate) struct Arguments {
     /// A file to send, of at most 64,000 bytes. Pictures lose what they say of place, time and camera.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Return when the message is: queued, sent, held, held=N (kept by N nodes), delivered.
+    /// Return when the message is: queued, sent, held, held=N (kept by N nodes), delivered, read.
     #[arg(long, value_name = "STATE", default_value = "queued", value_parser = Goal::parse)]
     wait: Goal,
     /// Id of the message that this answers.
@@ -46,6 +48,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = context.client()?;
     let contact = names::contact(&arguments.name, client.contacts()?.contacts)?;
+    if arguments.wait == Goal::Read && !client.settings()?.read_receipts {
+        let words = "Read receipts are off here, so that nobody's are shown. Nothing was sent.";
+        return Err(Failure::new(Exit::Refused, "receipts_off", words).hint(hints::RECEIPTS_ON));
+    }
     let text = match (&arguments.file, arguments.text.as_deref()) {
         (Some(_), None | Some("")) => String::new(),
         (_, argument) => text(argument, "What should be sent? Write the text behind the name")?,
@@ -65,13 +71,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let mut message = client.send(contact.conversation, &body).map_err(|error| refused(error, &contact.name))?.message;
     let terminal = &context.terminal;
     if arguments.wait == Goal::Queued {
-        return queued(context, &message, &contact.name);
+        return queued(context, &client, &message, &contact);
     }
-    let default = if arguments.wait == Goal::Delivered { DELIVERED_TIMEOUT } else { TIMEOUT };
+    let is_receipt = matches!(arguments.wait, Goal::Delivered | Goal::Read);
+    let default = if is_receipt { DELIVERED_TIMEOUT } else { TIMEOUT };
     let timeout = context.timeout_or(default);
     let mut line = Line::default();
     let live = terminal.rewrites && !terminal.json && !terminal.quiet;
-    let followed = follow::until(&client, &mut message, arguments.wait, since, timeout, |state| {
+    let followed = follow::until(&client, &mut message, &contact, arguments.wait, since, timeout, |state| {
         line.note(state, started.elapsed());
         if live { terminal.part(&format!("\r{}\u{1b}[K", line.text())) } else { Ok(()) }
     });
@@ -82,10 +89,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     }
     // Where it got to is the result, also when that is not far enough.
     terminal.line(&if live { String::new() } else { line.text() })?;
-    followed.map_err(|failure| match failure.code.as_str() {
-        "devices_forked" => failure.hint(hints::trust(&contact.name)),
-        _ => failure,
-    })?;
+    followed?;
+    if message.state.name == StateName::Held {
+        terminal.note(&follow::held(&message.state, &contact));
+    }
     Ok(Exit::Ok)
 }
 
@@ -99,7 +106,7 @@ fn refused(error: ClientError, name: &str) -> Failure {
     }
 }
 
-fn queued(context: &Context, message: &Message, contact: &str) -> Result<Exit, Failure> {
+fn queued(context: &Context, client: &Client, message: &Message, contact: &Contact) -> Result<Exit, Failure> {
     let terminal = &context.terminal;
     if terminal.json {
         terminal.object(&Versioned::new(serde_json::json!({ "message": message })))?;
@@ -107,7 +114,11 @@ fn queued(context: &Context, message: &Message, contact: &str) -> Result<Exit, F
     }
     terminal.line(&format!("{} {}", message.state.name.as_str(), message.id))?;
     if let Some(why) = message.state.reason {
-        terminal.note(&format!("queued: {}", follow::reason(why, contact)));
+        let words = match why {
+            QueuedReason::WaitingForKeys => contacts::waiting_for_keys(contact, contacts::asked(client)),
+            why => follow::reason(why, &contact.name),
+        };
+        terminal.note(&format!("queued: {words}"));
         terminal.note(&format!("  {}", hints::trace(&message.id.to_string())));
     }
     Ok(Exit::Ok)

@@ -8,8 +8,9 @@ use starling_api::node::{NodeState, Protected, Reach, Status};
 use super::clean;
 use super::connect::Context;
 use super::failure::{Exit, Failure};
-use super::spans;
 use super::terminal::Paint;
+use super::{hints, spans};
+use crate::core::handle::tried_words;
 
 /// Between two looks of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
 
 /// Without what changes all the time.
 fn lasting(status: &Status) -> Status {
-    let mut lasting = Status { uptime_s: 0, clock: None, ..status.clone() };
+    let mut lasting = Status { uptime_s: 0, clock: None, traffic: None, ..status.clone() };
     if let Some(store) = &mut lasting.store {
         store.disk_free_bytes = 0;
     }
@@ -81,15 +82,23 @@ fn show(context: &Context, status: &Status) -> Result<(), Failure> {
 /// The lines between the state and the warnings; what is not known has none.
 fn lines(status: &Status) -> Vec<String> {
     let mut lines = Vec::new();
+    if status.state == NodeState::Locked {
+        lines.push(format!("Vault    waits for its passphrase: {}", hints::UNLOCK));
+    }
     if let Some(peers) = &status.peers {
         lines.push(format!("Peers    {} connected, {} in your shard", peers.connected, peers.in_shard));
     }
     if let (NodeState::Alone, Some(tried)) = (status.state, &status.tried) {
-        let local = if tried.mdns { "this network (mDNS), " } else { "" };
-        lines.push(format!("Tried    {local}{} remembered peers, {} invites", tried.remembered, tried.invited));
+        let counts = [tried.remembered, tried.invited, tried.named];
+        lines.push(format!("Tried    {}", tried_words(tried.mdns, counts)));
+        lines.push(format!("Ways in  an invite from a friend: {}", hints::ADD));
+        let by_itself = if tried.mdns { "found by itself" } else { "not looked for, as mDNS is off" };
+        lines.push(format!("         someone on this network: {by_itself}"));
+        lines.push(format!("         an address you know: {}", hints::PEERS_ADD));
     }
     if status.peers.is_some() {
-        lines.push(format!("Reach    {}", reach(status.reach)));
+        let blocked = if status.udp_blocked { " (UDP blocked)" } else { "" };
+        lines.push(format!("Reach    {}{blocked}", reach(status.reach)));
         let sender =
             if status.sender_hidden { "hidden" } else { "not hidden: the node that publishes for you knows it" };
         lines.push(format!("Sender   {sender}"));
@@ -104,7 +113,7 @@ fn lines(status: &Status) -> Vec<String> {
     if let Some(clock) = &status.clock {
         lines.push(format!(
             "Clock    {} ({})",
-            offset(clock.offset_ms),
+            spans::offset(clock.offset_ms),
             super::counted(u64::from(clock.samples), "peer")
         ));
     }
@@ -115,17 +124,6 @@ fn lines(status: &Status) -> Vec<String> {
         lines.push("Vault    protected by a passphrase".to_owned());
     }
     lines
-}
-
-/// `+0.1 s`, `-3 h 12 min`: this computer's clock against the others'.
-fn offset(offset_ms: i64) -> String {
-    let sign = if offset_ms < 0 { '-' } else { '+' };
-    let span = Duration::from_millis(offset_ms.unsigned_abs());
-    if span < Duration::from_secs(60) {
-        format!("{sign}{:.1} s", span.as_secs_f64())
-    } else {
-        format!("{sign}{}", spans::rough(span))
-    }
 }
 
 /// Reach in a few words.
@@ -169,7 +167,30 @@ mod tests {
                 "Clock    +0.1 s (9 peers)",
             ]
         );
-        assert_eq!(offset(-11_520_000), "-3 h 12 min");
+    }
+
+    #[test]
+    fn who_is_alone_reads_what_was_tried_and_the_three_ways_in_and_who_is_locked_how_to_unlock() {
+        let tried = starling_api::node::Tried { mdns: true, remembered: 0, invited: 1, named: 2 };
+        let status = Status { state: NodeState::Alone, tried: Some(tried), ..example() };
+        assert_eq!(
+            lines(&status)[1..5],
+            [
+                "Tried    this network (mDNS), 0 remembered peers, 1 invite, 2 nodes that you named",
+                "Ways in  an invite from a friend: starling add <invite>",
+                "         someone on this network: found by itself",
+                "         an address you know: starling peers add <address>",
+            ]
+        );
+        let locked =
+            Status { state: NodeState::Locked, peers: None, outbox: None, store: None, clock: None, ..example() };
+        assert_eq!(lines(&locked), ["Vault    waits for its passphrase: starling unlock"]);
+    }
+
+    #[test]
+    fn blocked_udp_stands_beside_the_reach() {
+        let status = Status { reach: Reach::OutgoingOnly, udp_blocked: true, ..example() };
+        assert_eq!(lines(&status)[1], "Reach    outgoing only (UDP blocked)");
     }
 
     #[test]

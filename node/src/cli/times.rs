@@ -25,6 +25,12 @@ fn clock_at(at: &ZonedDateTime, now: &ZonedDateTime) -> String {
     at.strftime(format).to_string()
 }
 
+/// `7 Dec`, `7 Dec 2027` in another year.
+pub(crate) fn day(at: Time) -> String {
+    let (zoned, now) = (at.timestamp().to_zoned_datetime(TimeZone::system()), ZonedDateTime::now());
+    zoned.strftime(if zoned.year() == now.year() { "%-d %b" } else { "%-d %b %Y" }).to_string()
+}
+
 /// `14:02:11.208`, with the day before it when that is not today.
 pub(crate) fn precise(at: Time) -> String {
     let (zoned, now) = (at.timestamp().to_zoned_datetime(TimeZone::system()), ZonedDateTime::now());

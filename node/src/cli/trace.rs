@@ -89,6 +89,7 @@ fn words(line: &TraceLine, trace: &Trace, name: &str) -> Option<String> {
         }
         TraceStep::PushedAgain => "sent again, same bytes".to_owned(),
         TraceStep::Delivered => format!("delivered: {}'s device confirmed it", clean::line(name)),
+        TraceStep::Read => format!("read by {}", clean::line(name)),
         TraceStep::Expired => "expired: no node keeps it any more".to_owned(),
         // Said with the present, below.
         TraceStep::NextTry | TraceStep::Other => return None,

@@ -7,7 +7,7 @@ use starling_api::{ClientError, ContactId, ConversationId, EventType, Time};
 
 use super::connect::Context;
 use super::failure::{Exit, Failure};
-use super::{clean, exec, follow, log, status, times};
+use super::{clean, contacts, exec, follow, log, status, times};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -89,7 +89,7 @@ fn what(body: &EventBody, names: &mut Names) -> String {
         }
         EventBody::ContactChanged(contact) if names.has_new_device(contact) => {
             names.note(contact);
-            format!("{} added a device; their number is unchanged", clean::line(&contact.name))
+            contacts::device_added(contact)
         }
         EventBody::ContactAdded(contact) | EventBody::ContactReady(contact) | EventBody::ContactChanged(contact) => {
             names.note(contact);

@@ -4,12 +4,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use starling_messenger::turn::{Command, Reply};
+use starling_net::Calls;
 use starling_store::reader::Reader;
 use starling_wire::invite::InvitePeer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::preferences::{Preference, Preferences};
+use super::traffic::Day;
+use crate::spans::counted;
 
 /// State of the daemon as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -54,6 +57,8 @@ pub(crate) struct PeerView {
     pub(crate) in_shard: bool,
     /// Last ping round trip, ms.
     pub(crate) ping_ms: Option<u32>,
+    /// Milliseconds since it last answered a ping.
+    pub(crate) answered_ms_ago: Option<u64>,
 }
 
 /// The network side of `status`.
@@ -73,6 +78,14 @@ pub(crate) struct NetworkView {
     pub(crate) reach: Reach,
     /// Something is wrong with the network that a person must know, e.g. other parameters.
     pub(crate) problem: Option<String>,
+    /// An address that could not be listened on, and why.
+    pub(crate) listen_failed: Option<String>,
+    /// Peers found with other parameters than ours.
+    pub(crate) mismatches: u64,
+    /// What became of connections.
+    pub(crate) calls: Calls,
+    /// The configuration names an address at which others reach this node.
+    pub(crate) has_external: bool,
     /// Ways to peers that were tried without success: `mdns`, remembered peers, invites.
     pub(crate) tried: Tried,
     /// The data directory was older than what ran here last: the node went on as a new device.
@@ -95,8 +108,34 @@ pub(crate) struct Tried {
     pub(crate) mdns: bool,
     /// Peers of earlier runs.
     pub(crate) remembered: u32,
-    /// Nodes named in invites and addresses.
+    /// Invites and addresses of accounts that were used in this run.
     pub(crate) invited: u32,
+    /// Addresses of nodes that the configuration or the person named.
+    pub(crate) named: u32,
+}
+
+impl Tried {
+    /// `this network (mDNS), 0 remembered peers, 0 invites`
+    pub(crate) fn words(&self) -> String {
+        tried_words(self.mdns, [self.remembered, self.invited, self.named])
+    }
+
+    /// Nodes that can be asked.
+    pub(crate) fn known(&self) -> u32 {
+        self.remembered.saturating_add(self.invited).saturating_add(self.named)
+    }
+}
+
+/// What was tried, in words: whether the local network, and so many remembered peers, invites and named addresses.
+pub(crate) fn tried_words(mdns: bool, [remembered, invited, named]: [u32; 3]) -> String {
+    let mut parts = vec![counted(u64::from(remembered), "remembered peer"), counted(u64::from(invited), "invite")];
+    if mdns {
+        parts.insert(0, "this network (mDNS)".to_owned());
+    }
+    if named > 0 {
+        parts.push(format!("{} that you named", counted(u64::from(named), "node")));
+    }
+    parts.join(", ")
 }
 
 /// How the master key is protected.
@@ -208,6 +247,7 @@ pub(crate) struct Shared {
     pub(crate) protection: watch::Sender<Protection>,
     pub(crate) newest_event: watch::Sender<u64>,
     pub(crate) free_bytes: watch::Sender<u64>,
+    pub(crate) traffic: watch::Sender<Option<Day>>,
     pub(crate) control: mpsc::Sender<Control>,
     pub(crate) open: Mutex<Option<Open>>,
 }
@@ -242,6 +282,11 @@ impl Node {
     /// Bytes free where the data directory lies, as last measured.
     pub(crate) fn free_bytes(&self) -> u64 {
         *self.shared.free_bytes.borrow()
+    }
+
+    /// What went over the network today, as last measured; absent while locked.
+    pub(crate) fn traffic(&self) -> Option<Day> {
+        *self.shared.traffic.borrow()
     }
 
     /// Sequence number of the newest committed event; changes wake its followers.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use starling_net::Calls;
 use starling_store::disk::{Ballast, OWN_FREE_BYTES_MIN, STRANGERS_FREE_BYTES_MIN};
 use starling_store::lock::DirectoryLock;
 use starling_store::reader::Reader;
@@ -21,6 +22,7 @@ use super::handle::{
 };
 use super::lanes::Stopped;
 use super::opened::Opened;
+use super::traffic::DayCount;
 
 /// How long a node looks for its first neighbour before it says that it is alone.
 const ALONE_AFTER: Duration = Duration::from_secs(30);
@@ -81,6 +83,7 @@ pub(crate) fn start(settings: Settings) -> anyhow::Result<(Node, JoinHandle<anyh
         protection: watch::Sender::new(protection),
         newest_event: watch::Sender::new(0),
         free_bytes: watch::Sender::new(free),
+        traffic: watch::Sender::new(None),
         control,
         open: Mutex::new(None),
     });
@@ -133,6 +136,7 @@ impl Lifecycle {
                 Ended::Locked(answer) => {
                     self.master = None;
                     self.shared.network.send_replace(None);
+                    self.shared.traffic.send_replace(None);
                     self.shared.state.send_replace(NodeState::Locked);
                     let _ = answer.send(Ok(()));
                 }
@@ -211,6 +215,7 @@ impl Lifecycle {
     /// Runs the opened node until it is told to stop or to lock itself.
     async fn serve(&mut self, opened: Opened, mut notices: mpsc::Receiver<Notice>) -> anyhow::Result<(Stopped, Ended)> {
         let mut view = self.first_view(&opened);
+        let mut traffic = DayCount::new(opened.traffic_before);
         self.set_state(&opened, NodeState::Joining);
         self.shared.network.send_replace(Some(view.clone()));
         let alone_at = tokio::time::sleep(ALONE_AFTER);
@@ -236,7 +241,11 @@ impl Lifecycle {
                 () = &mut alone_at, if self.state() == NodeState::Joining => {
                     self.set_state(&opened, NodeState::Alone);
                 }
-                _ = housekeeping.tick() => self.housekeeping(&opened),
+                _ = housekeeping.tick() => {
+                    self.housekeeping(&opened);
+                    self.look_at_network(&opened, &mut view);
+                    self.count_traffic(&opened, &mut traffic, false);
+                }
             }
         };
         match ended {
@@ -252,6 +261,7 @@ impl Lifecycle {
                 opened.remember(&peers);
             }
         }
+        self.count_traffic(&opened, &mut traffic, true);
         let reader = opened.reader();
         let locked = matches!(ended, Ended::Locked(_));
         let stopped = opened.close(locked).await?;
@@ -289,23 +299,45 @@ impl Lifecycle {
             connected: 0,
             in_shard: 0,
             known: 0,
-            reach: self.reach(),
+            reach: self.reach(&Calls::default()),
             problem: None,
+            listen_failed: None,
+            mismatches: 0,
+            calls: Calls::default(),
+            has_external: !self.settings.external_addresses.is_empty(),
             tried: Tried {
                 mdns: self.settings.mdns,
                 remembered: opened.remembered,
-                invited: count(self.settings.seeds.len()),
+                invited: 0,
+                named: count(self.settings.seeds.len()),
             },
             copied_back: opened.copied_back,
         }
     }
 
-    /// Without a test of reachability by others, only what the configuration and the scope say is known.
-    fn reach(&self) -> Reach {
-        if !self.settings.external_addresses.is_empty() || self.settings.parameters.scope != Scope::Internet {
+    /// What the configuration and the scope say, and what connections have shown: nobody is asked to call back.
+    fn reach(&self, calls: &Calls) -> Reach {
+        let told = !self.settings.external_addresses.is_empty() || self.settings.parameters.scope != Scope::Internet;
+        if told || calls.is_reached_from_outside() {
             Reach::Direct
+        } else if calls.udp_is_blocked() {
+            Reach::OutgoingOnly
         } else {
             Reach::Unknown
+        }
+    }
+
+    /// Takes up what the network says of itself, and tells it if it is news.
+    fn look_at_network(&self, opened: &Opened, view: &mut NetworkView) {
+        let status = opened.net_status();
+        let before = view.clone();
+        (view.known, view.mismatches, view.calls) = (count(status.known), status.parameters_mismatches, status.calls);
+        view.reach = self.reach(&view.calls);
+        if view.reach != before.reach {
+            opened.log(Happening::Reach(view.reach));
+        }
+        if *view != before {
+            self.shared.network.send_replace(Some(view.clone()));
         }
     }
 
@@ -325,10 +357,13 @@ impl Lifecycle {
                 let _ = answer.send(opened.invite_peers().await);
             }
             Control::AddPeer(address, answer) => {
-                let _ = answer.send(opened.add_peer(&address).await);
+                let added = opened.add_peer(&address).await;
+                view.tried.named = view.tried.named.saturating_add(u32::from(added.is_ok()));
+                self.shared.network.send_replace(Some(view.clone()));
+                let _ = answer.send(added);
             }
             Control::AddSeeds(peers) => {
-                view.tried.invited = view.tried.invited.saturating_add(count(peers.len()));
+                view.tried.invited = view.tried.invited.saturating_add(1);
                 self.shared.network.send_replace(Some(view.clone()));
                 opened.add_seeds(peers).await;
             }
@@ -381,14 +416,21 @@ impl Lifecycle {
             Notice::Listening(addresses) => {
                 view.addresses = addresses.iter().map(|address| format!("{address}/p2p/{}", view.peer)).collect();
             }
-            Notice::ListenFailed(address) => view.problem = Some(format!("cannot listen on {address}")),
+            Notice::ListenFailed(address) => {
+                view.problem = Some(format!("cannot listen on {address}"));
+                view.listen_failed = Some(address);
+            }
             Notice::OtherParameters => {
                 view.problem = Some(
                     "a node of a network with this name uses other parameters; compare [network] of both configs"
                         .into(),
                 );
             }
-            Notice::Cache(peers) => opened.remember(&peers),
+            Notice::Cache(peers) => {
+                // Asked again when nobody is there any more.
+                view.tried.remembered = count(peers.len());
+                opened.remember(&peers);
+            }
             Notice::Peers { connected, held, in_shard } => {
                 let (connected, in_shard) = (count(connected), count(in_shard));
                 if (view.connected, view.in_shard) != (connected, in_shard) {
@@ -402,8 +444,18 @@ impl Lifecycle {
                 }
             }
         }
-        view.known = opened.known_peers();
         self.shared.network.send_replace(Some(view.clone()));
+        self.look_at_network(opened, view);
+    }
+
+    /// Adds to what went over the network today.
+    fn count_traffic(&self, opened: &Opened, traffic: &mut DayCount, last: bool) {
+        let now = opened.clock.now();
+        let day = traffic.look(opened.traffic(), now.unix_ms);
+        self.shared.traffic.send_replace(Some(day));
+        if let Some(write) = traffic.write(now.monotonic_ms, last) {
+            opened.keep(write);
+        }
     }
 
     fn housekeeping(&self, opened: &Opened) {

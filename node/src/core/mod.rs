@@ -25,6 +25,7 @@ pub(crate) mod preferences;
 pub(crate) mod release;
 pub(crate) mod starts;
 pub(crate) mod sync_driver;
+pub(crate) mod traffic;
 pub(crate) mod workers;
 
 pub(crate) use handle::Node;

@@ -9,14 +9,15 @@ use anyhow::Context;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use starling_messenger::messenger::{Messenger, Setup};
+use starling_messenger::record::VaultWrite;
 use starling_messenger::turn::{Input, Turn};
 use starling_net::NetCommand;
-use starling_net::{NetConfig, NetHandle};
+use starling_net::{NetConfig, NetHandle, NetStatus, Traffic};
 use starling_relay::push::OnionSecret;
 use starling_store::pool_files::PoolOptions;
 use starling_store::reader::Reader;
 use starling_store::seal_at_rest::MasterKey;
-use starling_store::vault::Vault;
+use starling_store::vault::{Vault, VaultHealth};
 use starling_wire::envelope::TopicId;
 use starling_wire::invite::InvitePeer;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,6 +37,7 @@ use super::preferences::{Preference, Preferences};
 use super::release::Release;
 use super::starts::Starts;
 use super::sync_driver::SyncDriver;
+use super::traffic::Day;
 use super::workers::Workers;
 
 /// Other nodes by which a guest may join: with so many, the own address stays out of an invite.
@@ -44,6 +46,20 @@ const OTHERS_ENOUGH: usize = 2;
 const NOTICES_MAX: usize = 64;
 /// Reconciliations that may wait to be started.
 const SYNC_ORDERS_MAX: usize = 32;
+
+/// Some of the vault's records fail their check.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("{}", words(.0))]
+pub(crate) struct DamagedRecords(pub(crate) VaultHealth);
+
+/// `Vault record 3 of 14 fails its check`
+fn words(health: &VaultHealth) -> String {
+    let &VaultHealth { records, damaged, first_damaged } = health;
+    match damaged {
+        1 => format!("Vault record {first_damaged} of {records} fails its check"),
+        _ => format!("{damaged} of {records} vault records fail their check"),
+    }
+}
 
 /// A node whose vault is open.
 pub(crate) struct Opened {
@@ -65,6 +81,10 @@ pub(crate) struct Opened {
     pub(crate) closing: CancellationToken,
     /// The data directory was older than what ran here last.
     pub(crate) copied_back: bool,
+    /// What earlier runs counted.
+    pub(crate) traffic_before: Day,
+    /// The clock of this run.
+    pub(crate) clock: Clock,
 }
 
 /// The vault's contents that the network and the messenger start from.
@@ -72,6 +92,7 @@ struct Start {
     starts: Starts,
     preferences: Preferences,
     copied_back: bool,
+    traffic: Day,
     vault: Vault,
     messenger: Messenger<NodePool>,
     first: Turn,
@@ -135,6 +156,8 @@ impl Opened {
             preferences: watch::Sender::new(start.preferences),
             closing: CancellationToken::new(),
             copied_back: start.copied_back,
+            traffic_before: start.traffic,
+            clock: start.clock,
             peer: net.node().peer_id().to_string(),
             net,
             lanes,
@@ -175,10 +198,20 @@ impl Opened {
         self.batch(Vec::new(), vec![happening], None);
     }
 
+    /// What went over the network in this run.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.net.traffic()
+    }
+
+    /// Keeps a record of the daemon's own.
+    pub(crate) fn keep(&self, write: VaultWrite) {
+        self.batch(vec![write], Vec::new(), None);
+    }
+
     /// Remembers the peers for the next start.
     pub(crate) fn remember(&self, peers: &[starling_net::CachedPeer]) {
         if let Some(write) = remember_peers(&self.network, peers) {
-            self.batch(vec![write], Vec::new(), None);
+            self.keep(write);
         }
     }
 
@@ -199,12 +232,7 @@ impl Opened {
         }
     }
 
-    fn batch(
-        &self,
-        writes: Vec<starling_messenger::record::VaultWrite>,
-        happenings: Vec<Happening>,
-        done: Option<oneshot::Sender<()>>,
-    ) {
+    fn batch(&self, writes: Vec<VaultWrite>, happenings: Vec<Happening>, done: Option<oneshot::Sender<()>>) {
         let batch = Batch { at_unix_ms: Clock::unix_ms_now(), writes, happenings, outputs: Vec::new(), done };
         // Dropped when the disk is far behind: a count of peers is no loss, and the cache comes again.
         if self.commits.try_send(batch).is_err() {
@@ -221,6 +249,7 @@ impl Opened {
             held: peer.held,
             in_shard: peer.in_shard,
             ping_ms: peer.round_trip_ms,
+            answered_ms_ago: peer.answered_ms_ago,
         };
         self.net.peers().await.into_iter().map(view).collect()
     }
@@ -250,9 +279,9 @@ impl Opened {
         }
     }
 
-    /// Addresses of nodes that are known.
-    pub(crate) fn known_peers(&self) -> u32 {
-        u32::try_from(self.net.status().borrow().known).unwrap_or(u32::MAX)
+    /// What the network says of itself now.
+    pub(crate) fn net_status(&self) -> NetStatus {
+        self.net.status().borrow().clone()
     }
 
     /// Tells the core how much room the disk has.
@@ -314,7 +343,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     let health = vault.health();
     if health.damaged > 0 {
         // A session that is missing would be taken up from nothing, and seal with keys that were used.
-        anyhow::bail!("{} of {} vault records fail their check. Nothing was changed.", health.damaged, health.records);
+        return Err(DamagedRecords(health).into());
     }
     let reader = vault.reader();
     let network = settings.parameters.name.as_str();
@@ -325,6 +354,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
     }
     let peers = get(&peer_cache_key(network))?.map(|bytes| remembered_peers(&bytes)).unwrap_or_default();
     let preferences = get(&Preferences::key())?.map(|bytes| Preferences::decode(&bytes)).unwrap_or_default();
+    let traffic = get(&Day::key())?.map(|bytes| Day::decode(&bytes)).unwrap_or_default();
     let options = PoolOptions { cap_bytes: settings.disk_limit_bytes, ..PoolOptions::default() };
     let pool = || NodePool::open(&settings.data, &settings.parameters, options).context("the pool");
     // A new one at each start: what was pushed through this node earlier can no longer be opened, and no cell
@@ -357,6 +387,7 @@ fn open_files(settings: &Settings, key: &MasterKey) -> anyhow::Result<Start> {
         starts,
         preferences,
         copied_back,
+        traffic,
         vault,
         messenger,
         first,

@@ -14,13 +14,17 @@ use starling_api::people::{Contact, ContactState, Invite, InviteState, Request};
 use starling_api::{BlobId, ContactId, Event, InviteId, MessageId, RequestId, Time, node};
 use starling_messenger::turn::{ContactNumber, MessageNumber};
 use starling_messenger::view;
+use starling_wire::envelope::Class;
+use starling_wire::network::NetworkParameters;
 
 use crate::core::event_log::{Happening, LoggedEvent};
 use crate::core::handle;
 use crate::core::preferences::Mark;
+use crate::core::traffic::Day;
 
 /// A message that came so long before it was written has a wrong clock behind it, ms.
 const CLOCK_SLACK_MS: u64 = 120_000;
+const DAY_MS: u64 = 86_400_000;
 
 pub(crate) fn node_state(state: handle::NodeState) -> node::NodeState {
     match state {
@@ -41,6 +45,22 @@ pub(crate) fn reach(reach: handle::Reach) -> node::Reach {
     }
 }
 
+/// A third of the most that the hours of a day may hold: the most of an hour is three times its planned mean. SPEC: B12.
+const BUSIEST_HOUR: u64 = 3;
+
+/// What went over the network today, beside what it is planned to carry.
+pub(crate) fn traffic(day: Day, network: &NetworkParameters) -> node::Traffic {
+    let budget_hour_bytes = network.budget_bytes(Class::Small).saturating_add(network.budget_bytes(Class::Large));
+    let date = Time(day.day.saturating_mul(DAY_MS)).to_string();
+    node::Traffic {
+        day: date.split('T').next().unwrap_or_default().to_owned(),
+        sent_bytes: day.sent_bytes,
+        received_bytes: day.received_bytes,
+        budget_day_bytes: budget_hour_bytes.saturating_mul(24) / BUSIEST_HOUR,
+        budget_hour_bytes,
+    }
+}
+
 pub(crate) fn protected(protection: handle::Protection) -> node::Protected {
     match protection {
         handle::Protection::Keyfile => node::Protected::Keyfile,
@@ -49,7 +69,7 @@ pub(crate) fn protected(protection: handle::Protection) -> node::Protected {
 }
 
 pub(crate) fn peer(view: handle::PeerView) -> node::Peer {
-    let handle::PeerView { peer, address, outbound, held, in_shard, ping_ms } = view;
+    let handle::PeerView { peer, address, outbound, held, in_shard, ping_ms, answered_ms_ago: _ } = view;
     node::Peer { peer, address, outbound, held, in_shard, ping_ms }
 }
 
@@ -136,6 +156,7 @@ pub(crate) fn message_state(state: &view::DeliveryState) -> MessageState {
             view::DeliveryStage::Sent => StateName::Sent,
             view::DeliveryStage::Held => StateName::Held,
             view::DeliveryStage::Delivered => StateName::Delivered,
+            view::DeliveryStage::Read => StateName::Read,
             view::DeliveryStage::Expired => StateName::Expired,
         },
         since: Time(state.since_unix_ms),
@@ -241,6 +262,7 @@ pub(crate) fn trace_line(line: &view::TraceLine) -> TraceLine {
         Step::PushedAgain => TraceStep::PushedAgain,
         Step::SealedAgain => TraceStep::SealedAgain,
         Step::Delivered => TraceStep::Delivered,
+        Step::Read => TraceStep::Read,
         Step::Expired => TraceStep::Expired,
         Step::NextTry { .. } => TraceStep::NextTry,
     };
@@ -312,6 +334,11 @@ fn core_event(event: &view::Event, read: Option<&view::MessageView>, now_reach: 
             id: MessageId::new(number.0),
             conversation: contact_id(*contact).conversation(),
             state: message_state(state),
+        }),
+        view::Event::MessageRead { number, contact } => EventBody::MessageState(MessageStateData {
+            id: MessageId::new(number.0),
+            conversation: contact_id(*contact).conversation(),
+            state: message_state(&read?.state),
         }),
         view::Event::MessageDeleted { number, contact } => EventBody::MessageDeleted(MessageDeletedData {
             id: MessageId::new(number.0),
@@ -436,13 +463,21 @@ mod tests {
     fn states_and_reasons_have_the_words_of_the_specification() {
         use view::{DeliveryStage as Stage, QueuedReason as Why};
         let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
-        let stages = [Stage::Queued, Stage::Sent, Stage::Held, Stage::Delivered, Stage::Expired];
+        let stages = [Stage::Queued, Stage::Sent, Stage::Held, Stage::Delivered, Stage::Read, Stage::Expired];
         let names = stages.map(|stage| word(serde_json::to_value(message_state(&state(stage)).name).unwrap()));
-        assert_eq!(names, ["queued", "sent", "held", "delivered", "expired"]);
+        assert_eq!(names, ["queued", "sent", "held", "delivered", "read", "expired"]);
         let reasons =
             [Why::NoPeers, Why::WaitingForKeys, Why::Stamping, Why::Clock, Why::Unanswered, Why::DevicesForked];
         let names = reasons.map(|why| word(serde_json::to_value(reason(why)).unwrap()));
         assert_eq!(names, ["no_peers", "waiting_for_keys", "stamping", "clock", "unanswered", "devices_forked"]);
+    }
+
+    #[test]
+    fn the_budget_of_main_is_that_of_the_specification() {
+        let day = Day { day: 20_780, sent_bytes: 1, received_bytes: 2 };
+        let shown = traffic(day, &NetworkParameters::main());
+        assert_eq!((shown.budget_day_bytes, shown.budget_hour_bytes), (288_000_000, 36_000_000));
+        assert_eq!((shown.day.as_str(), shown.sent_bytes, shown.received_bytes), ("2026-11-23", 1, 2));
     }
 
     #[test]
@@ -516,6 +551,7 @@ mod tests {
                 core(view::Event::MessageChanged { number: MessageNumber(33), contact: ContactNumber(5) }),
                 "message.changed",
             ),
+            (core(view::Event::MessageRead { number: MessageNumber(33), contact: ContactNumber(5) }), "message.state"),
             (core(view::Event::Warning { code: "disk".to_owned(), active: true }), "node.warning"),
             (Happening::State(handle::NodeState::Alone), "node.state"),
             (Happening::Peers { connected: 1, in_shard: 1 }, "node.peers"),

@@ -194,7 +194,7 @@ pub(crate) fn internal(what: &str) -> ApiError {
 }
 
 /// `21 Nov`, in this computer's time zone; with the year if it is not the present one.
-fn day(unix_ms: u64) -> String {
+pub(crate) fn day(unix_ms: u64) -> String {
     let zone = TimeZone::system();
     let then = ZonedDateTime::new(Time(unix_ms).timestamp(), zone.clone());
     let now = ZonedDateTime::new(jiff::Timestamp::now(), zone);

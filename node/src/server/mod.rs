@@ -11,12 +11,15 @@ mod app;
 pub(crate) mod auth;
 mod blobs;
 mod convert;
+mod doctor;
 mod event_socket;
 mod events;
 mod fault;
 mod page;
 mod reads;
 mod routes;
+#[cfg(test)]
+mod samples;
 mod search;
 pub(crate) mod sessions;
 

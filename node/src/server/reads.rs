@@ -113,7 +113,7 @@ pub(crate) async fn search(
 pub(crate) struct ReadEvent {
     /// As the log has it.
     pub(crate) event: LoggedEvent,
-    /// As the history has it, if it came or changed.
+    /// As the history has it, if it came, changed or was read.
     pub(crate) message: Option<Box<MessageView>>,
 }
 
@@ -158,7 +158,9 @@ fn with_message(reader: &Reader, event: LoggedEvent) -> Result<Option<ReadEvent>
     let about = match &event.happening {
         Happening::Core(event) => match &**event {
             Event::MessageReceived(message) => Some((message.contact, message.number)),
-            Event::MessageChanged { number, contact } => Some((*contact, *number)),
+            Event::MessageChanged { number, contact } | Event::MessageRead { number, contact } => {
+                Some((*contact, *number))
+            }
             _ => None,
         },
         _ => None,

@@ -20,6 +20,9 @@ fn every_bad_request_gets_its_code() {
         ("PUT /v1/contacts", "", 405, "bad_method"),
         ("OPTIONS /v1/contacts", "", 405, "bad_method"),
         // Ids that name nothing.
+        ("GET /v1/doctor?contact=p_zz", "", 404, "no_such_contact"),
+        ("GET /v1/doctor?contact=m_1", "", 400, "bad_request"),
+        ("GET /v1/doctor?whom=p_1", "", 400, "bad_request"),
         ("GET /v1/messages/m_zz", "", 404, "no_such_message"),
         ("GET /v1/messages/p_1", "", 404, "no_such_message"),
         ("GET /v1/messages/%ff", "", 404, "no_such_message"),

@@ -14,3 +14,4 @@ mod openapi;
 mod page;
 mod people;
 mod sends;
+mod traffic;

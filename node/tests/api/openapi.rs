@@ -68,9 +68,13 @@ fn what_the_node_answers_is_what_is_described() {
     let api = Api::of(&home);
     let document: Value = serde_json::from_slice(&api.ask("GET /openapi.json", "").body).unwrap();
     let schemas = &document["components"]["schemas"];
-    for (path, name) in
-        [("/v1/status", "Status"), ("/v1/id", "Identity"), ("/v1/settings", "Settings"), ("/v1/health", "Health")]
-    {
+    for (path, name) in [
+        ("/v1/status", "Status"),
+        ("/v1/doctor", "Doctor"),
+        ("/v1/id", "Identity"),
+        ("/v1/settings", "Settings"),
+        ("/v1/health", "Health"),
+    ] {
         let body = api.ask(&format!("GET {path}"), "").json();
         let described: BTreeSet<&String> = schemas[name]["properties"].as_object().unwrap().keys().collect();
         let given: BTreeSet<&String> = body.as_object().unwrap().keys().filter(|key| *key != "v").collect();

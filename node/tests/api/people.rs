@@ -88,6 +88,18 @@ fn an_invite_is_seen_before_it_is_used() {
     let own = client.id().unwrap();
     let seen = inspect(&own.link).unwrap();
     assert!(seen.own && !seen.one_use && seen.expires.is_none());
+    let problem = |link: &str| inspect(link).unwrap().problem.map(|problem| problem.code);
+    assert_eq!((problem(&link), problem(&own.link)), (None, Some(Code::OwnInvite)));
+    let made = client.create_invite(&CreateInvite::default()).unwrap();
+    assert_eq!(problem(&made.link), Some(Code::OwnInvite));
+    client.revoke_invite(made.id).unwrap();
+    assert_eq!(problem(&made.link), Some(Code::InviteRevoked));
+    assert_eq!(problem(&invite_of_somebody(&format!("{name}-b"), "Zoe")), Some(Code::WrongNetwork));
+    client.add_contact(&AddContact { link: link.clone(), name: None, replace: None }).unwrap();
+    let seen = inspect(&link).unwrap();
+    assert_eq!(seen.contact.unwrap().name, "Ana");
+    let words = seen.problem.unwrap().message;
+    assert!(words.starts_with("You used this invite on "), "as when it is used: {words}");
     assert!(matches!(inspect("starling:"), Err(ClientError::Api(error)) if error.code == Code::InviteCut));
 }
 

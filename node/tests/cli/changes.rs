@@ -70,7 +70,7 @@ fn a_long_text_arrives_as_it_was_written() {
     let came = log["messages"].as_array().unwrap().last().unwrap();
     assert!(came["text"] == text, "what came is not what was sent");
     let trace = pair.ana.run(&["trace", sent["message"]["id"].as_str().unwrap()]).ok();
-    assert!(trace.contains("2,048 bytes"), "{trace}");
+    assert!(trace.contains("16,384 bytes"), "{trace}");
     pair.ana.pipe(&["send", "Bob"], &"x".repeat(64_001)).fails(2, "at most 64,000");
 }
 

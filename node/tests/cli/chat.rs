@@ -15,7 +15,7 @@ use crate::harness::{DEADLINE, Done, Home, finish, network};
 use crate::talk::Pair;
 
 /// A terminal with a program in it.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Option<Child>,
     keyboard: File,
     program_side: File,
@@ -24,7 +24,7 @@ struct Terminal {
 
 impl Terminal {
     /// Runs a command in a terminal of this size.
-    fn run(home: &Home, arguments: &[&str], columns: u16, rows: u16) -> Self {
+    pub(crate) fn run(home: &Home, arguments: &[&str], columns: u16, rows: u16) -> Self {
         let (keyboard, slave) = pair_of_files(columns, rows);
         let shown = Arc::new((Mutex::new(vt100::Parser::new(rows, columns, 0)), Condvar::new()));
         let (mut output, shows) = (keyboard.try_clone().unwrap(), Arc::clone(&shown));
@@ -41,7 +41,7 @@ impl Terminal {
         Self { child: Some(command.spawn().unwrap()), keyboard, program_side: slave, shown }
     }
 
-    fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
@@ -62,7 +62,7 @@ impl Terminal {
     }
 
     #[track_caller]
-    fn reads(&self, words: &str) -> String {
+    pub(crate) fn reads(&self, words: &str) -> String {
         self.sees(words, |_, text| text.contains(words))
     }
 
@@ -86,7 +86,7 @@ impl Terminal {
 
     /// Waits for the end, after which the terminal must be as it was before.
     #[track_caller]
-    fn ends(&mut self) -> Done {
+    pub(crate) fn ends(&mut self) -> Done {
         let done = finish(self.child.take().unwrap(), &["chat"]);
         self.sees("the screen of before", |screen, _| {
             !screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste()
@@ -217,5 +217,6 @@ fn the_chat_ends_with_its_terminal() {
         said.extend_from_slice(&bytes[..count]);
     }
     drop(master);
-    assert_eq!(finish(child, &["chat"]).code, Some(130));
+    let done = finish(child, &["chat"]);
+    assert_eq!(done.code, Some(130), "{done:?}");
 }

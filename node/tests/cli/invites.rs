@@ -94,4 +94,8 @@ fn every_way_in_which_an_invite_can_be_bad_is_told_apart() {
     let error = used.error(5);
     assert_eq!(error["code"], "invite_used", "{error}");
     assert!(error["message"].as_str().unwrap().contains("You used this invite on "), "{error}");
+    let withdrawn = ana.run(&["invite", "--for", "Zoe"]).ok().trim().to_owned();
+    ana.run(&["invite", "revoke", "Zoe"]).ok();
+    assert_eq!(ana.run(&["--json", "add", &withdrawn]).error(5)["code"], "invite_revoked");
+    ana.run(&["add", &withdrawn]).fails(5, "You withdrew this invite: it lets nobody in any more.");
 }

@@ -8,6 +8,7 @@ use crate::harness::{Home, Node, network};
 /// Every command, with arguments that parse.
 pub(crate) const COMMANDS: &[&[&str]] = &[
     &["status"],
+    &["doctor"],
     &["id"],
     &["invite"],
     &["invite", "list"],

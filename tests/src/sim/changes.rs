@@ -13,7 +13,7 @@ use starling_messenger::record::{
     FileRecord, HistoryRecord, RecordKind, VaultKey, decode_record, file_key, history_key,
 };
 use starling_messenger::turn::{Command, MessageNumber, Target};
-use starling_messenger::view::{MessageBody, MessageView};
+use starling_messenger::view::{DeliveryStage, MessageBody, MessageView};
 use starling_wire::limits::CAPTION_BYTES_MAX;
 
 use super::check::{Check, Rule};
@@ -55,7 +55,7 @@ pub(super) fn text_of(view: &MessageView) -> Option<&str> {
 }
 
 /// The number in `0>1 #17 xxx`; none in texts that tests write by hand.
-fn number_in(text: &str) -> Option<u64> {
+pub(super) fn number_in(text: &str) -> Option<u64> {
     text.split_once('#')?.1.split(' ').next()?.parse().ok()
 }
 
@@ -228,6 +228,12 @@ impl World {
                 let label: String = text.chars().take(16).collect();
                 let what = (short(&own.message), short(&theirs.message));
                 found.push(format!("{label:?} at n{from:02} and n{to:02}: {what:?}"));
+            }
+            // What says nothing any more need not say that it was read.
+            let state = own.message.state.stage;
+            if self.checks.reading.is_to_be_known(text) && !own.message.deleted && state != DeliveryStage::Read {
+                let label: String = text.chars().take(16).collect();
+                found.push(format!("{label:?} was read at n{to:02}, and n{from:02} has it {state:?}"));
             }
         }
         found

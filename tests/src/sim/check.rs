@@ -18,6 +18,7 @@ use super::event::Place;
 use super::node::Node;
 use super::people::Act;
 use super::plan::DAY_MS;
+use super::reading::{Reading, tells};
 use super::trace::clock;
 use super::world::World;
 
@@ -61,8 +62,10 @@ pub enum Rule {
     MemoryBounded,
     /// A repeated send is one message.
     SentOnce,
-    /// In the end both sides of a conversation see the same text, and the same reactions.
+    /// In the end both sides of a conversation see the same text, the same reactions, and what was read, if both tell.
     SidesAgree,
+    /// What is shown as read was read, by somebody who tells that to somebody who tells, too.
+    ReadIsTrue,
     /// No honest node is blocked.
     HonestUnharmed,
     /// A node starts from whatever its disk has.
@@ -126,6 +129,8 @@ pub(super) struct Check {
     /// Pairs of whom one has removed or refused the other, and since when they are friends again.
     pub(super) severed: BTreeMap<(Place, Place), Option<u64>>,
     client_ids: BTreeMap<(String, [u8; 16]), MessageNumber>,
+    /// Who read what.
+    pub(super) reading: Reading,
     /// Envelopes whose sealing was committed, by node and tag.
     committed_seals: BTreeSet<(Place, Tag)>,
     /// What left under a tag, and as which of all.
@@ -305,20 +310,21 @@ impl Check {
         stage: DeliveryStage,
         unix_ms: u64,
     ) {
-        use DeliveryStage::{Delivered, Expired};
+        use DeliveryStage::{Delivered, Expired, Read};
         let Some(text) = self.by_number.get(&(place, number)) else { return };
         let Some(letter) = self.letters.get_mut(text) else { return };
         let before = std::mem::replace(&mut letter.stage, stage);
         let forward = match (before, stage) {
-            (Delivered, after) => after == Delivered,
-            (Expired, after) => after == Expired || after == Delivered,
+            (Read, after) => after == Read,
+            (Delivered, after) => after == Delivered || after == Read,
+            (Expired, after) => matches!(after, Expired | Delivered | Read),
             (before, after) => after >= before,
         };
         let pair = (letter.from.min(letter.to), letter.from.max(letter.to));
         let early = stage == Expired
             && !self.severed.contains_key(&pair)
             && unix_ms < letter.created_unix_ms + EXPIRY_DAYS_MIN * DAY_MS;
-        let missing = stage == Delivered && !self.received.contains_key(&(letter.to, text.clone()));
+        let missing = matches!(stage, Delivered | Read) && !self.received.contains_key(&(letter.to, text.clone()));
         let label = format!("m{} {:?}", number.0, short(text));
         if !forward {
             self.violated(at_ms, Rule::StatesForward, name, format!("{label} goes from {before:?} to {stage:?}"));
@@ -408,7 +414,7 @@ impl Check {
         let count = |test: &dyn Fn(&Letter) -> bool| self.letters.values().filter(|letter| test(letter)).count() as u64;
         (
             count(&|letter| letter.told),
-            count(&|letter| letter.stage == DeliveryStage::Delivered),
+            count(&|letter| matches!(letter.stage, DeliveryStage::Delivered | DeliveryStage::Read)),
             count(&|letter| letter.stage == DeliveryStage::Expired),
         )
     }
@@ -432,13 +438,16 @@ impl World {
         let puts = || {
             turn.writes.iter().filter_map(|write| match write {
                 VaultWrite::Put { key, value } => Some((key.kind, value)),
-                VaultWrite::Delete { .. } | VaultWrite::Change { .. } => None,
+                VaultWrite::Delete { .. } | VaultWrite::Change { .. } | VaultWrite::Read { .. } => None,
             })
         };
         for write in &turn.writes {
             if let VaultWrite::Change { key, change } = write {
                 self.checks.changed(place, key, change);
             }
+        }
+        if puts().any(|(kind, _)| kind == RecordKind::Reads) && !tells(place) {
+            self.violated(Rule::ReadIsTrue, &name, "notes what is to be told of reading, and tells nothing".to_owned());
         }
         let mut histories = BTreeMap::new();
         for (_, value) in puts().filter(|(kind, _)| *kind == RecordKind::History) {
@@ -463,6 +472,13 @@ impl World {
                     }
                 }
                 _ => {}
+            }
+        }
+        for write in &turn.writes {
+            if let VaultWrite::Read { key, .. } = write
+                && let Some(record) = histories.get_mut(&MessageNumber(key.order.unwrap_or(0)))
+            {
+                record.message.state.stage = DeliveryStage::Read;
             }
         }
         for record in histories.values() {

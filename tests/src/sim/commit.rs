@@ -2,7 +2,7 @@
 //! it said. Here processes die before a commit, after it, and between two of its outputs.
 
 use starling_messenger::job::{Job, JobResult, Lane, StampJob};
-use starling_messenger::record::{VaultWrite, changed_history};
+use starling_messenger::record::{VaultWrite, changed_history, read_history};
 use starling_messenger::turn::{Input, JobId, Output, Turn};
 
 use super::event::{Event, Place};
@@ -148,6 +148,13 @@ impl World {
                         && let Some(changed) = changed_history(stored, &change)
                     {
                         *stored = changed.to_vec();
+                    }
+                }
+                VaultWrite::Read { key, read_unix_ms } => {
+                    if let Some(stored) = vault.get_mut(&key)
+                        && let Some(read) = read_history(stored, read_unix_ms)
+                    {
+                        *stored = read.to_vec();
                     }
                 }
             }

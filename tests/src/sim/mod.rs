@@ -18,6 +18,7 @@ mod node;
 mod people;
 mod plan;
 mod pushing;
+mod reading;
 mod sabotage;
 mod syncing;
 pub mod trace;

@@ -2,7 +2,7 @@
 //! button twice when nothing seems to happen, and wait.
 
 use starling_messenger::turn::{
-    Command, CommandError, ContactNumber, Input, OutgoingFile, Reply, RequestId, RequestNumber,
+    Command, CommandError, ContactNumber, Input, MessageNumber, OutgoingFile, Reply, RequestId, RequestNumber,
 };
 use starling_messenger::view::Event as Told;
 use starling_wire::invite::Invite;
@@ -55,6 +55,15 @@ pub(super) enum Act {
         /// Whom.
         whom: Place,
     },
+    /// Has contacts told what they read, and listens to what they tell.
+    Tell,
+    /// Reads all that somebody wrote so far.
+    Read {
+        /// Who.
+        whom: Place,
+        /// Up to which message, once that is known.
+        up_to: Option<MessageNumber>,
+    },
     /// Does something to a message.
     Change {
         /// What it said first.
@@ -106,6 +115,7 @@ impl World {
             self.plan_burst(pair, at_ms, burst as usize, written);
             written += burst as usize;
         }
+        self.plan_telling();
         for _ in 0..self.plan.blocks {
             let (one, other) = pairs[below(&mut self.rng, pairs.len() as u64) as usize];
             let at_ms = trouble_ms / 3 + below(&mut self.rng, trouble_ms / 2);
@@ -202,6 +212,10 @@ impl World {
         if !self.nodes[place].is_online() {
             return self.act_again(place, act);
         }
+        let act = match act {
+            Act::Read { whom, .. } => Act::Read { whom, up_to: self.checks.reading.looks(place, whom) },
+            act => act,
+        };
         let command = match &act {
             Act::Invite { .. } | Act::Show => {
                 Command::CreateInvite { label: None, expires_s: INVITE_EXPIRES_S, peers: Vec::new() }
@@ -226,6 +240,11 @@ impl World {
                 self.part(place, *whom);
                 Command::RemoveContact(contact)
             }
+            Act::Tell => Command::SetReadReceipts(true),
+            Act::Read { whom, up_to } => match self.read_command(place, *whom, *up_to) {
+                Some(command) => command,
+                None => return,
+            },
             Act::Change { about, deed, looks } => match self.change_command(place, about, *deed, *looks) {
                 Ok(command) => command,
                 Err(Some(later)) => return self.act_again(place, later),
@@ -306,7 +325,11 @@ impl World {
             }
             (Act::Change { .. }, Reply::Refused(CommandError::Deleted | CommandError::TooOld { .. })) => {}
             (Act::Change { .. }, Reply::Refused(CommandError::NoSuchContact)) => {}
+            (Act::Tell, Reply::Done) => self.checks.reading.tells(place),
+            (Act::Read { whom, up_to: Some(up_to) }, Reply::Done) => self.on_read(place, whom, up_to),
+            (Act::Read { .. }, Reply::Refused(CommandError::NoSuchContact)) => {}
             (Act::Block { whom, blocked }, Reply::Contact(_)) => {
+                self.checks.reading.blocks(place, whom);
                 self.note(place, || format!("blocks n{whom:02}: {blocked}"));
             }
             (Act::Remove { whom }, Reply::Done) => self.note(place, || format!("removes n{whom:02}")),
@@ -352,6 +375,11 @@ impl World {
                     format!("reads m{} of c{} (their {})", view.number.0, view.contact.0, view.sequence)
                 });
                 self.checks.shown(self.at_ms, &self.nodes[place].name, place, view);
+                self.plan_reading(place, view);
+            }
+            Told::MessageRead { number, .. } => {
+                self.note(place, || format!("m{} is read", number.0));
+                self.check_read(place, *number);
             }
             Told::MessageState { number, state, .. } => {
                 self.note(place, || format!("m{} is {:?} {:?}", number.0, state.stage, state.reason));

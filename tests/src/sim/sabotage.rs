@@ -42,6 +42,10 @@ pub enum Sabotage {
     TornRecord,
     /// A disk loses what changes messages.
     LoseChanges,
+    /// Nobody takes note of what contacts have read.
+    LoseReads,
+    /// What was delivered is shown as read.
+    FalseRead,
     /// A verdict comes with a write.
     SlowVerdict,
     /// A node publishes its own envelopes.
@@ -62,6 +66,18 @@ impl World {
                     turn.writes.retain(|write| !matches!(write, VaultWrite::Change { .. }));
                 }
             }
+            Some(Sabotage::LoseReads) => {
+                turn.writes.retain(|write| !matches!(write, VaultWrite::Read { .. }));
+                turn.outputs.retain(|output| !matches!(output, Output::Event(Told::MessageRead { .. })));
+            }
+            Some(Sabotage::FalseRead) => self.double(turn, |output| match output {
+                Output::Event(Told::MessageState { number, contact, state })
+                    if state.stage == DeliveryStage::Delivered =>
+                {
+                    Some(Output::Event(Told::MessageRead { number: *number, contact: *contact }))
+                }
+                _ => None,
+            }),
             Some(Sabotage::ShowTwice) => self.double(turn, |output| {
                 let Output::Event(Told::MessageReceived(view)) = output else { return None };
                 Some(Output::Event(Told::MessageReceived(view.clone())))

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Client, ClientError, Sending, json};
 use crate::backup::BackupStream;
+use crate::doctor::Doctor;
 use crate::event::EventType;
 use crate::event_stream::EventStream;
 use crate::file::{Blob, FILE_BYTES_MAX};
@@ -49,6 +50,17 @@ impl Client {
     /// As any call: [`ClientError`].
     pub fn status(&self) -> Result<Status, ClientError> {
         self.get("/v1/status")
+    }
+
+    /// `GET /v1/doctor`; of contacts and messages, those of `contact` alone if one is named.
+    ///
+    /// # Errors
+    /// `no_such_contact`; as any call: [`ClientError`].
+    pub fn doctor(&self, contact: Option<ContactId>) -> Result<Doctor, ClientError> {
+        match contact {
+            Some(contact) => self.get(&format!("/v1/doctor?contact={contact}")),
+            None => self.get("/v1/doctor"),
+        }
     }
 
     /// `GET /v1/id`.

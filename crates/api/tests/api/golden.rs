@@ -8,8 +8,8 @@ use starling_api::message::{
     Trace, TraceLine, TraceStep, Writer,
 };
 use starling_api::node::{
-    ChangePassphrase, Clock, Health, NodeState, Outbox, PeerCounts, Protected, Reach, Status, StoreUse, Tried, Unlock,
-    Warning,
+    ChangePassphrase, Clock, Health, NodeState, Outbox, PeerCounts, Protected, Reach, Status, StoreUse, Traffic, Tried,
+    Unlock, Warning,
 };
 use starling_api::people::{
     Contact, ContactState, CreateInvite, Invite, InviteState, OneContact, Scan, Verification, Verify,
@@ -132,10 +132,18 @@ fn status() {
         name: Some("Ana".to_owned()),
         peer: Some("12D3".to_owned()),
         addresses: Vec::new(),
-        tried: Some(Tried { mdns: true, remembered: 0, invited: 1 }),
+        tried: Some(Tried { mdns: true, remembered: 0, invited: 1, named: 0 }),
         requests: Some(0),
         recovered: Some(0),
         pid: 4_121,
+        udp_blocked: false,
+        traffic: Some(Traffic {
+            day: "2026-11-23".to_owned(),
+            sent_bytes: 12_000_000,
+            received_bytes: 14_000_000,
+            budget_day_bytes: 288_000_000,
+            budget_hour_bytes: 36_000_000,
+        }),
     };
     golden(
         &status,
@@ -146,7 +154,9 @@ fn status() {
             r#""limit_bytes":6442450944,"disk_free_bytes":81234567168},"clock":{"offset_ms":104,"samples":9},"#,
             r#""protected":"keyfile","warnings":[{"code":"no_passphrase","message":"...","hint":"starling passphrase","#,
             r#""degraded":false}],"api":"http://127.0.0.1:7827","name":"Ana","peer":"12D3","addresses":[],"#,
-            r#""tried":{"mdns":true,"remembered":0,"invited":1},"requests":0,"recovered":0,"pid":4121}"#
+            r#""tried":{"mdns":true,"remembered":0,"invited":1,"named":0},"requests":0,"recovered":0,"pid":4121,"udp_blocked":false,"#,
+            r#""traffic":{"day":"2026-11-23","sent_bytes":12000000,"received_bytes":14000000,"#,
+            r#""budget_day_bytes":288000000,"budget_hour_bytes":36000000}}"#
         ),
     );
 }

@@ -402,6 +402,12 @@ pub(crate) struct File {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Kind 23, since version 5: what the person wants of the messenger as a whole, if it is not what a new one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) read_receipts: bool,
+}
+
 /// Numbers of the kinds. Never reuse one.
 pub(crate) mod kind {
     pub(crate) const HEAD: u16 = 1;
@@ -426,6 +432,7 @@ pub(crate) mod kind {
     pub(crate) const EARLY: u16 = 20;
     pub(crate) const PART: u16 = 21;
     pub(crate) const FILE: u16 = 22;
+    pub(crate) const SETTINGS: u16 = 23;
 }
 
 /// One record.
@@ -635,5 +642,17 @@ mod tests {
         let mut expected = [vec![1; 32], vec![2; 16], vec![3, 4, 1, 0, 0, 0, 0, 0, 0, 0, 5]].concat();
         expected.extend(6u64.to_le_bytes());
         assert_eq!((records[3].kind, records[3].bytes.as_slice()), (21, expected.as_slice()));
+    }
+
+    #[test]
+    fn no_kind_since_version_five_has_changed_and_stages_keep_their_numbers() {
+        let settings = encode(kind::SETTINGS, &Settings { read_receipts: true });
+        assert_eq!((settings.kind, settings.bytes.as_slice()), (23, [1].as_slice()));
+        use DeliveryStage::{Delivered, Expired, Held, Queued, Read, Sent};
+        for (number, stage) in [Queued, Sent, Held, Delivered, Expired, Read].into_iter().enumerate() {
+            let bytes = codec::encode(&stage, 4).unwrap();
+            assert_eq!(bytes, u32::try_from(number).unwrap().to_le_bytes(), "{stage:?}");
+        }
+        assert!(Delivered < Read && Read < Expired);
     }
 }

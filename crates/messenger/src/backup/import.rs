@@ -15,6 +15,7 @@ use crate::invitation::{OwnInvite, Request, UsedInvite};
 use crate::message_id::MessageIds;
 use crate::outbox::{Item, Load, OwnText};
 use crate::parts::{parts_for, parts_of};
+use crate::reading::SettingsRecord;
 use crate::reassembly::PartRecord;
 use crate::record::{
     FileRecord, HistoryRecord, MessageIndexRecord, RecordKind, VaultKey, VaultWrite, file_key, history_key,
@@ -164,6 +165,7 @@ impl Import {
             kind::WAITING_CHANGE => waiting_change(decode(bytes)?),
             kind::EARLY => vec![early(decode(bytes)?)],
             kind::PART => vec![part(decode(bytes)?)],
+            kind::SETTINGS => vec![settings(decode(bytes)?)],
             kind::CONTACT_EXPIRY => self.take_contact_expiry(decode(bytes)?)?,
             kind::FILE => self.take_file(decode(bytes)?)?,
             kind::SEEN => vec![seen(decode(bytes)?)],
@@ -428,6 +430,11 @@ fn part(part: contents::Part) -> VaultWrite {
     let contents::Part { account, message_id, part, of, bytes, unix_ms } = part;
     let record = PartRecord { key: (account, message_id), part, of, bytes, unix_ms };
     put(part_key(record.key, part), &record)
+}
+
+fn settings(settings: contents::Settings) -> VaultWrite {
+    let contents::Settings { read_receipts } = settings;
+    put(VaultKey::single(RecordKind::Settings), &SettingsRecord { read_receipts })
 }
 
 fn early(early: contents::Early) -> VaultWrite {

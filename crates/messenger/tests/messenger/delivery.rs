@@ -77,6 +77,34 @@ fn a_refused_push_goes_to_another_neighbour() {
 }
 
 #[test]
+fn what_is_not_delivered_is_listed_with_its_reason_until_it_is() {
+    let mut net = Net::new(4);
+    net.link_all();
+    net.run(1_000);
+    let (bob, _) = net.friends(0, 1);
+    let listed = |net: &mut Net| {
+        let Reply::Undelivered(list) = net.command(0, Command::Undelivered) else { panic!("no list") };
+        list
+    };
+    net.run(5_000);
+    assert_eq!(listed(&mut net), []);
+    net.stop(1);
+    let held = net.send(0, bob, "for somebody who is away");
+    net.run(5_000);
+    net.isolate(0);
+    let waiting = net.send(0, bob, "for whoever comes first");
+    let list = listed(&mut net);
+    assert_eq!(list.iter().map(|one| (one.number, one.contact)).collect::<Vec<_>>(), [(held, bob), (waiting, bob)]);
+    assert_eq!((list[0].state.stage, list[1].state.stage), (DeliveryStage::Held, DeliveryStage::Queued));
+    assert_eq!(list[1].state.reason, Some(QueuedReason::NoPeers));
+    assert!(list[0].next_try_unix_ms > Some(list[0].created_unix_ms), "{list:?}");
+    net.restart(1, true);
+    net.link_all();
+    net.run(60_000);
+    assert_eq!(listed(&mut net), []);
+}
+
+#[test]
 fn who_is_refused_by_all_is_told_that_neighbours_are_asked() {
     let mut net = Net::new(3);
     net.link_all();

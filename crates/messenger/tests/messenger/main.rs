@@ -12,6 +12,7 @@ mod long_texts;
 mod net;
 mod people;
 mod post_quantum;
+mod reading;
 mod restore;
 mod storm;
 mod trust;

@@ -9,6 +9,7 @@ use starling_e2ee::prekey::{bundle_tag, weeks_to_read};
 use starling_messenger::backup::{BackupRecord, Export, Import, end_record, message_records};
 use starling_messenger::record::{
     FileRecord, HistoryRecord, RecordKind, VaultImage, VaultKey, VaultWrite, changed_history, decode_record, file_key,
+    read_history,
 };
 use starling_messenger::turn::{
     AddressGroup, Command, CommandError, ContactNumber, GossipToken, Input, LinkId, MessageNumber, Now, Output,
@@ -184,7 +185,9 @@ impl Net {
         writes.extend(import.finish(self.now().unix_ms, &mut self.rng).unwrap().writes);
         let put = |write| match write {
             VaultWrite::Put { key, value } => (key, value),
-            VaultWrite::Delete { .. } | VaultWrite::Change { .. } => panic!("a new vault has nothing to delete"),
+            VaultWrite::Delete { .. } | VaultWrite::Change { .. } | VaultWrite::Read { .. } => {
+                panic!("a new vault has nothing to delete or to change")
+            }
         };
         let index = self.nodes.len();
         let onion_secret = [u8::try_from(index).unwrap() + 1; 32];
@@ -357,6 +360,13 @@ impl Net {
                             && let Some(changed) = changed_history(stored, &change)
                         {
                             *stored = changed;
+                        }
+                    }
+                    VaultWrite::Read { key, read_unix_ms } => {
+                        if let Some(stored) = self.nodes[node].vault.get_mut(&key)
+                            && let Some(read) = read_history(stored, read_unix_ms)
+                        {
+                            *stored = read;
                         }
                     }
                 }
@@ -610,6 +620,7 @@ impl Net {
             .iter()
             .filter_map(|event| match event {
                 Event::MessageState { number, state, .. } if *number == message => Some(state.stage),
+                Event::MessageRead { number, .. } if *number == message => Some(DeliveryStage::Read),
                 _ => None,
             })
             .collect();

@@ -31,7 +31,9 @@ impl Task {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
                 self.on_disconnected(&peer_id, connection_id);
             }
+            SwarmEvent::Dialing { peer_id: Some(peer_id), .. } => self.on_dialing(&peer_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.on_probe_failed(connection_id, &error);
                 if let Some(node) = self.dials.remove(&connection_id) {
                     tracing::debug!(?node, %error, "dial failed");
                     self.on_dial_failed(node);
@@ -43,6 +45,7 @@ impl Task {
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.listening.retain(|known| *known != address);
+                self.tally.begin_anew();
                 self.on_listening();
             }
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
@@ -58,9 +61,11 @@ impl Task {
                 self.on_identified(peer_id, connection_id, info);
             }
             BehaviourEvent::Ping(event) => {
+                let now_ms = self.now_ms();
                 let peer = NodeKey::from_peer_id(&event.peer).and_then(|node| self.peers.get_mut(&node));
                 if let (Some(peer), Ok(round_trip)) = (peer, event.result) {
                     peer.round_trip_ms = u32::try_from(round_trip.as_millis()).ok();
+                    peer.answered_ms = Some(now_ms);
                 }
             }
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
@@ -120,6 +125,7 @@ impl Task {
         let scope = ip.and_then(ip_scope).unwrap_or(AddressScope::Global);
         tracing::debug!(?node, dialed, "connected");
         let now_ms = self.now_ms();
+        self.note_call(node, id, &address, dialed);
         if dialed {
             self.book.add(node, [&address], Source::Itself(scope));
         }
@@ -160,7 +166,11 @@ impl Task {
         if !speaks(&self.parameters.protocol("link/1")) {
             return;
         }
+        let (address, dialed) = (over.address.clone(), over.dialed);
         self.plan_due |= self.book.add(node, &info.listen_addrs, Source::Itself(scope));
+        if dialed {
+            self.probe(node, &address);
+        }
         if speaks(&self.parameters.protocol("kad/1")) {
             let network = self.parameters.scope;
             for address in info.listen_addrs.iter().filter_map(|address| usable(address, network, Some(scope))) {
@@ -173,6 +183,7 @@ impl Task {
 
     pub(super) fn dial(&mut self, node: NodeKey) {
         let addresses = self.book.addresses(&node);
+        self.tally.calling(node, addresses.iter().filter_map(remote_ip));
         let dial =
             DialOpts::peer_id(node.peer_id()).condition(PeerCondition::Disconnected).addresses(addresses).build();
         let id = dial.connection_id();

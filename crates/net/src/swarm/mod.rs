@@ -3,6 +3,7 @@
 //! It awaits nothing else. What takes time (streams) runs in tasks of its own, and what the layers above
 //! do not take in time waits in bounded queues whose overflow costs a peer or a caller, never this loop.
 
+mod calling;
 mod connections;
 mod discover;
 mod linking;
@@ -28,12 +29,14 @@ use zeroize::Zeroizing;
 
 use crate::address::{GroupHasher, NodeKey};
 use crate::behaviour::{self, Behaviour, BehaviourEvent};
+use crate::calls::Tally;
 use crate::config::{COMMAND_QUEUE, GOSSIP_CREDITS, NetConfig, NetError, REQUEST_QUEUE};
 use crate::discovery::{Book, ProviderGate, Schedule, Source, seed_address};
 use crate::event::{NetCommand, NetEvent, NetStatus, Refusal};
 use crate::gossip::Tokens;
 use crate::handle::{Lanes, NetEvents, NetHandle, Request};
 use crate::links::{Plan, TICK_MS};
+use crate::metering::Meter;
 use crate::peers::Peers;
 use crate::streams::link::LinkStream;
 use report::Outbox;
@@ -98,6 +101,9 @@ struct Task {
     schedule: Schedule,
     gate: ProviderGate,
     dials: BTreeMap<ConnectionId, NodeKey>,
+    /// Calls over QUIC alone, by which it is seen whether UDP is blocked.
+    probes: BTreeMap<ConnectionId, NodeKey>,
+    tally: Tally,
     blocked: BTreeMap<NodeKey, u64>,
     /// Peers to disconnect, and when.
     closing: Vec<(u64, NodeKey)>,
@@ -152,8 +158,10 @@ pub fn start(config: NetConfig) -> Result<(NetHandle, NetEvents), NetError> {
     let (syncs, syncs_receiver) = mpsc::channel(SYNC_LANE);
     let (gossip, gossip_receiver) = mpsc::channel(GOSSIP_CREDITS);
     let lanes = Lanes { control, pushes, syncs, gossip };
-    let task = Task::new(config, lanes, (work, requests), status)?;
-    let handle = NetHandle { work: work_sender, requests: requests_sender, status: status_receiver, node: task.node };
+    let meter = Arc::new(Meter::default());
+    let task = Task::new(config, lanes, (work, requests), status, &meter)?;
+    let (requests, node) = (requests_sender, task.node);
+    let handle = NetHandle { work: work_sender, requests, status: status_receiver, node, meter };
     let events = NetEvents {
         control: control_receiver,
         pushes: pushes_receiver,
@@ -170,6 +178,7 @@ impl Task {
         lanes: Lanes,
         (work, requests): (mpsc::Receiver<NetCommand>, mpsc::Receiver<Request>),
         status: watch::Sender<NetStatus>,
+        meter: &Arc<Meter>,
     ) -> Result<Self, NetError> {
         let random = |error: rand::rngs::SysError| NetError::Transport(error.to_string());
         let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(random)?;
@@ -183,7 +192,7 @@ impl Task {
         let node = NodeKey(signing.verifying_key().to_bytes());
         let dht_server = scope != Scope::Internet || !config.external_addresses.is_empty();
         let mut task = Self {
-            swarm: behaviour::build(&config, keypair, dht_server)?,
+            swarm: behaviour::build(&config, keypair, dht_server, meter)?,
             parameters_hash: config.parameters.hash(),
             topic: behaviour::gossip_topic(&config.parameters, config.topic).hash(),
             signing,
@@ -197,6 +206,8 @@ impl Task {
             schedule: Schedule::new(config.parameters.id(), config.topic),
             gate: ProviderGate::default(),
             dials: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            tally: Tally::default(),
             blocked: BTreeMap::new(),
             closing: Vec::new(),
             bootstrapped: false,

@@ -71,9 +71,11 @@ impl Task {
         let known = self.book.len();
         let mut changed = false;
         let external = &self.external;
+        let calls = self.tally.calls();
         self.status.send_if_modified(|status| {
             changed = (status.connected, status.held, status.in_shard) != (connected, held, in_shard);
-            let news = changed || status.known != known || status.external != *external;
+            let news = changed || status.known != known || status.external != *external || status.calls != calls;
+            status.calls = calls;
             (status.connected, status.held, status.in_shard, status.known) = (connected, held, in_shard, known);
             status.external.clone_from(external);
             news
@@ -134,6 +136,7 @@ impl Task {
                 held: peer.up,
                 in_shard: peer.subscribed,
                 round_trip_ms: peer.round_trip_ms,
+                answered_ms_ago: peer.answered_ms.map(|at_ms| now_ms.saturating_sub(at_ms)),
                 connected_ms: now_ms.saturating_sub(peer.since_ms),
                 clock_offset_ms: peer.clock_offset_ms,
                 agent: peer.agent.clone(),

@@ -67,6 +67,31 @@ async fn eight_nodes_that_know_one_address_link_to_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_byte_is_counted_at_both_ends_over_quic_and_over_tcp() {
+    for (network, listen) in [("meter-quic", QUIC), ("meter-tcp", TCP)] {
+        let (mut one, mut two) = pair(network, listen, Manner::Takes).await;
+        let to_one = link(&mut two).await;
+        let before = (one.handle.traffic(), two.handle.traffic());
+        assert!(before.0.received_bytes > 0 && before.0.sent_bytes > 0, "joining costs something: {before:?}");
+        for request in 1..=4 {
+            assert_eq!(push(&mut two, request, to_one, CELL_LARGE_BYTES).await, Ok(()));
+        }
+        for _ in 1..=4 {
+            one.pushes.recv().await.unwrap();
+        }
+        let cells = 4 * CELL_LARGE_BYTES as u64;
+        let received = one.handle.traffic().received_bytes;
+        let sent = two.handle.traffic().sent_bytes;
+        assert!(received - before.0.received_bytes >= cells, "{received} of {cells}");
+        assert!(sent >= received, "nobody receives more than was sent: {sent}, {received}");
+        let much = received - before.0.received_bytes;
+        assert!(much < cells + cells / 2, "nothing is counted twice: {much} for {cells}");
+        two.handle.shutdown().await;
+        assert!(two.handle.traffic().sent_bytes >= sent, "what was counted stays");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pushed_cell_arrives_whole_and_its_answer_comes_back() {
     for (network, listen) in [("push-quic", QUIC), ("push-tcp", TCP)] {
         let (mut one, mut two) = pair(network, listen, Manner::Takes).await;

@@ -51,7 +51,7 @@ pub(crate) fn is_state(key: &RecordKey) -> bool {
 /// day: they come with every message.
 pub(crate) fn asks_to_forget(write: &VaultWrite) -> bool {
     let key = match write {
-        VaultWrite::Put { .. } => return false,
+        VaultWrite::Put { .. } | VaultWrite::Read { .. } => return false,
         VaultWrite::Change { change, .. } => return change.forgets(),
         VaultWrite::Delete { key } => key,
     };

@@ -23,11 +23,18 @@ pub const SCHEMA: u32 = SCHEMA_OLDEST + STEPS.len() as u32;
 /// Brings a vault from one schema to the next, in the batch that also sets the number.
 type Step = fn(&mut PendingBatch<'_>) -> Result<(), VaultError>;
 /// The step at index 0 leads from [`SCHEMA_OLDEST`] to the next.
-const STEPS: [Step; 0] = [];
+const STEPS: [Step; 1] = [add_reading];
+
+/// 5: an own message may be read, which a build before would take for damage. Nothing that is there changes.
+fn add_reading(_: &mut PendingBatch<'_>) -> Result<(), VaultError> {
+    Ok(())
+}
 
 const NOTE_FILE: &str = "schema";
 const NOTE_BYTES_MAX: u64 = 256;
 const NOTE_WORD: &str = "starling-vault";
+/// Bytes of the version in the note: the one that brought the vault to its schema. Builds of before wrote none.
+const VERSION_BYTES_MAX: usize = 32;
 /// Kind 0 is no record's.
 const SCHEMA_KEY: RecordKey = [0; KEY_BYTES];
 
@@ -43,10 +50,11 @@ pub(crate) fn check_note(directory: &Path, master: &MasterKey) -> Result<Option<
     };
     let mut words = text.split_whitespace();
     let (word, number, check) = (words.next(), words.next().map(str::parse::<u32>), words.next());
+    let version = words.next().filter(|version| is_version(version));
     let (Some(NOTE_WORD), Some(Ok(found))) = (word, number) else {
         return Err(VaultError::Damaged("its schema note"));
     };
-    refuse_unknown(found, SCHEMA)?;
+    refuse_unknown(found, SCHEMA, version)?;
     if check != Some(key_check(master).as_str()) {
         return Err(VaultError::WrongKey);
     }
@@ -62,7 +70,7 @@ pub(crate) fn bring_up_to_date(
 ) -> Result<(), VaultError> {
     migrate(records, &STEPS, noted.is_some())?;
     if noted != Some(SCHEMA) {
-        let note = format!("{NOTE_WORD} {SCHEMA} {}\n", key_check(master));
+        let note = format!("{NOTE_WORD} {SCHEMA} {} {}\n", key_check(master), env!("CARGO_PKG_VERSION"));
         atomic_file::replace(&directory.join(NOTE_FILE), note.as_bytes())?;
     }
     Ok(())
@@ -92,7 +100,7 @@ fn migrate(records: &Records, steps: &[Step], key_is_known: bool) -> Result<(), 
     let Some(found) = stored_number(records, key_is_known)? else {
         return commit_step(records, newest, |_| Ok(()));
     };
-    refuse_unknown(found, newest)?;
+    refuse_unknown(found, newest, None)?;
     for (from, step) in (SCHEMA_OLDEST..).zip(steps).filter(|(from, _)| *from >= found) {
         commit_step(records, from + 1, step)?;
     }
@@ -110,9 +118,14 @@ fn commit_step(
     batch.commit()
 }
 
-fn refuse_unknown(found: u32, supported: u32) -> Result<(), VaultError> {
+/// Whether a word of the note can be shown as the version that wrote it.
+fn is_version(word: &str) -> bool {
+    word.len() <= VERSION_BYTES_MAX && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte))
+}
+
+fn refuse_unknown(found: u32, supported: u32, version: Option<&str>) -> Result<(), VaultError> {
     match found {
-        _ if found > supported => Err(VaultError::Newer { found, supported }),
+        _ if found > supported => Err(VaultError::Newer { found, supported, version: version.map(str::to_owned) }),
         _ if found < SCHEMA_OLDEST => Err(VaultError::Older { found, oldest: SCHEMA_OLDEST }),
         _ => Ok(()),
     }
@@ -170,7 +183,21 @@ mod tests {
         migrate(&vault, &[first, second], true).unwrap();
         migrate(&vault, &[first, second], true).unwrap();
         assert_eq!(data(&vault), Some(vec![1, 2]));
-        assert!(matches!(migrate(&vault, &[first], true), Err(VaultError::Newer { found: 6, supported: 5 })));
+        assert!(matches!(migrate(&vault, &[first], true), Err(VaultError::Newer { found: 6, supported: 5, .. })));
+    }
+
+    #[test]
+    fn a_vault_of_the_oldest_schema_is_brought_to_this_one_with_all_that_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let vault = records(directory.path());
+        migrate(&vault, &[], false).unwrap();
+        let mut batch = PendingBatch::new(&vault);
+        append(&mut batch, 7).unwrap();
+        batch.commit().unwrap();
+        assert_eq!(stored_number(&vault, true).unwrap(), Some(SCHEMA_OLDEST));
+        migrate(&vault, &STEPS, true).unwrap();
+        assert_eq!(stored_number(&vault, true).unwrap(), Some(SCHEMA));
+        assert_eq!(vault.get(&DATA_KEY).unwrap().map(|value| value.to_vec()), Some(vec![7]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use starling_messenger::change::Wording;
+use starling_messenger::change::{Change, Wording};
 use starling_messenger::record::{
     FileRecord, HistoryRecord, MessageIndexRecord, RecordKind, TraceRecord, encode_record, file_key, history_key,
     message_index_key, trace_key,
@@ -114,7 +114,7 @@ fn a_commit_survives_and_only_what_a_messenger_starts_from_is_loaded() {
         (RecordKind::Outbox, b"waits".to_vec()),
     ];
     assert_eq!(image_of(image), expected);
-    assert_eq!(vault.health(), VaultHealth { records: 3, damaged: 0 });
+    assert_eq!(vault.health(), VaultHealth { records: 3, damaged: 0, first_damaged: 0 });
     assert_eq!(get(&vault, &contact("Bob")), None);
     assert_eq!(vault.get_node("network key").unwrap().unwrap().as_slice(), b"secret");
     assert_eq!(vault.get_node("other").unwrap(), None);
@@ -254,7 +254,8 @@ fn a_damaged_record_is_counted_left_out_and_kept() {
     for _ in 0..2 {
         let (vault, image) = open(&directory);
         assert_eq!(image_of(image), [(RecordKind::Contact, b"good".to_vec())]);
-        assert_eq!(vault.health(), VaultHealth { records: 2, damaged: 1 });
+        assert_eq!((vault.health().records, vault.health().damaged), (2, 1));
+        assert!((1..=2).contains(&vault.health().first_damaged), "{:?}", vault.health());
         assert!(matches!(vault.reader().get(&contact("b")), Err(VaultError::Damaged(_))));
         assert!(matches!(vault.reader().events_since(0, 10), Err(VaultError::Damaged(_))));
         vault.commit(&[put(contact("c"), b"it goes on")], vec![event(2, "f")]).unwrap();
@@ -285,14 +286,26 @@ fn a_newer_or_older_schema_is_refused_and_no_byte_changes() {
     drop(vault);
     let note = directory.path().join(VAULT_DIRECTORY).join("schema");
     let text = fs::read_to_string(&note).unwrap();
+    assert_eq!(text.split_whitespace().last(), Some(env!("CARGO_PKG_VERSION")), "who wrote it: {text}");
+    let (newest, oldest) = (SCHEMA, SCHEMA_OLDEST);
+    let own = format!("starling-vault {newest}");
+    let (newer, older) = (newest + 1, oldest - 1);
     for (schema, said) in [
-        (4, "the vault has schema 4, and this build reads up to 3"),
-        (2, "the vault has schema 2, and this build reads from 3 on"),
+        (newer, format!("the vault has schema {newer}, and this build reads up to {newest}")),
+        (older, format!("the vault has schema {older}, and this build reads from {oldest} on")),
     ] {
-        fs::write(&note, text.replacen("starling-vault 4", &format!("starling-vault {schema}"), 1)).unwrap();
+        fs::write(&note, text.replacen(&own, &format!("starling-vault {schema}"), 1)).unwrap();
         let before = all_files(directory.path());
         assert_eq!(Vault::open(directory.path(), &master(1)).unwrap_err().to_string(), said);
         assert!(all_files(directory.path()) == before);
+    }
+    for (last, version) in [("0.3.1", Some("0.3.1")), ("\u{1b}[31m", None), (&"1".repeat(40), None), ("", None)] {
+        let text = text.replacen(&own, &format!("starling-vault {newer}"), 1);
+        fs::write(&note, text.replace(env!("CARGO_PKG_VERSION"), last)).unwrap();
+        let Err(VaultError::Newer { version: found, .. }) = Vault::open(directory.path(), &master(1)) else {
+            panic!("it was opened");
+        };
+        assert_eq!(found.as_deref(), version);
     }
 }
 
@@ -394,6 +407,7 @@ fn readers_never_see_half_a_record_while_it_is_written() {
     vault.commit(&[put(contact("a"), &[0; 30_000])], Vec::new()).unwrap();
     let reader = vault.reader();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (started, has_read) = std::sync::mpsc::channel::<()>();
     let reading = std::thread::spawn(move || {
         let mut reads = 0_u64;
         while matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
@@ -401,9 +415,12 @@ fn readers_never_see_half_a_record_while_it_is_written() {
             assert!(value.iter().all(|byte| *byte == value[0]));
             assert_eq!(value.len(), 30_000 - usize::from(value[0]) * 100);
             reads += 1;
+            // Only the first is waited for.
+            let _ = started.send(());
         }
         reads
     });
+    has_read.recv().unwrap();
     for round in 0..=200_u8 {
         vault.commit(&[put(contact("a"), &vec![round; 30_000 - usize::from(round) * 100])], Vec::new()).unwrap();
     }
@@ -521,6 +538,44 @@ fn a_changed_message_is_read_back_and_its_former_wording_is_forgotten() {
     assert!(record.message.deleted && record.message.body == MessageBody::Text(String::new()));
     vault.commit(&[VaultWrite::Delete { key: key(2) }, edit(2, 1, "gone")], Vec::new()).unwrap();
     assert_eq!(text(&vault, 2), None);
+}
+
+#[test]
+fn an_own_message_that_was_read_stays_so_and_no_other_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vault, _) = open(&directory);
+    let key = |number| history_key(ContactNumber(7), MessageNumber(number));
+    let put_own = |number: u64, own: bool| {
+        let mut record = message(number, "hi");
+        (record.message.own, record.message.created_unix_ms) = (own, 100_000);
+        record.message.state.since_unix_ms = 130_000;
+        let index = MessageIndexRecord { number: MessageNumber(number), contact: ContactNumber(7) };
+        let index = put(message_index_key(MessageNumber(number)), &encode_record(&index));
+        [put(key(number), &encode_record(&record)), index]
+    };
+    let read = |number, read_unix_ms| VaultWrite::Read { key: key(number), read_unix_ms };
+    vault.commit(&[put_own(1, true), put_own(2, false)].concat(), Vec::new()).unwrap();
+    // One that is there, a received one, one that is not there; one that comes in the same commit, twice.
+    let mut writes = vec![read(1, 120_000), read(2, 120_000), read(9, 120_000)];
+    writes.extend(put_own(3, true));
+    writes.extend([read(3, 0), read(3, 180_000)]);
+    writes.extend(put_own(4, true));
+    writes.push(read(4, 180_000));
+    vault.commit(&writes, Vec::new()).unwrap();
+    let state = |vault: &Vault, number| {
+        let record = vault.reader().message(MessageNumber(number)).unwrap();
+        record.map(|record| (record.message.state.stage, record.message.state.since_unix_ms))
+    };
+    let check = |vault: &Vault| {
+        assert_eq!(state(vault, 1), Some((DeliveryStage::Read, 130_000)), "after it was delivered in that minute");
+        assert_eq!(state(vault, 2), Some((message(2, "hi").message.state.stage, 130_000)));
+        assert_eq!(state(vault, 3), Some((DeliveryStage::Read, 100_000)), "not before it was written");
+        assert_eq!(state(vault, 4), Some((DeliveryStage::Read, 180_000)));
+        assert!(vault.reader().message_of(ContactNumber(7), MessageNumber(9)).unwrap().is_none());
+    };
+    check(&vault);
+    drop(vault);
+    check(&open(&directory).0);
 }
 
 #[test]

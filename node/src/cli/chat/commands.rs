@@ -46,6 +46,7 @@ pub(crate) const HELP: &[&str] = &[
     "Left this computer         a neighbour took it",
     "Held by 7 nodes            so many neighbours say that they keep it, sealed",
     "Delivered 14:02            the contact's device confirmed it",
+    "Read 14:05                 they read it; told where both have receipts on",
 ];
 
 /// Reads a line.

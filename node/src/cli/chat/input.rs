@@ -1,6 +1,6 @@
 //! What the core of the chat hears and what it asks for: everything that it knows of the world outside.
 
-use starling_api::message::{Conversation, Message, Messages};
+use starling_api::message::{Conversation, ConversationMarks, Message, Messages};
 use starling_api::people::Contact;
 use starling_api::{ContactId, ConversationId, EventBody, MessageId};
 
@@ -155,6 +155,13 @@ pub(crate) enum Ask {
         /// What.
         text: String,
     },
+    /// All up to this message was read.
+    Read {
+        /// Where.
+        conversation: ConversationId,
+        /// The newest message of the contact.
+        up_to: MessageId,
+    },
     /// How long messages to a contact are kept; 0 for ever.
     Expires {
         /// To whom.
@@ -188,6 +195,8 @@ pub(crate) enum Reply {
     Messages(Messages),
     /// To [`Ask::Message`] and [`Ask::Send`].
     Message(Message),
+    /// To [`Ask::Read`].
+    Marks(ConversationMarks),
     /// To [`Ask::Expires`]: the contact, and how it is said.
     Contact(Contact, String),
     /// To [`Ask::Add`]: the new contact.

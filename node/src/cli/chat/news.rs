@@ -1,6 +1,6 @@
 //! What the node says: its events, and its answers.
 
-use starling_api::message::{Conversation, Message, QueuedReason, StateName, Writer};
+use starling_api::message::{Conversation, ConversationMarks, Message, QueuedReason, StateName};
 use starling_api::people::{Contact, ContactState};
 use starling_api::{EventBody, MessageId};
 
@@ -22,6 +22,7 @@ impl State {
                 talk.history = History::Unknown;
             }
             talk.asks_older = false;
+            talk.tell_again();
             let conversation = talk.id();
             for pending in talk.pending.iter_mut().filter(|pending| !pending.asked) {
                 (pending.asked, pending.tries) = (true, 1);
@@ -36,15 +37,10 @@ impl State {
     pub(super) fn list(&mut self, conversations: Vec<Conversation>) {
         self.is_listed = true;
         self.talks.retain(|talk| conversations.iter().any(|listed| listed.id == talk.id()));
-        for Conversation { contact, last_message, .. } in conversations {
-            let conversation = contact.conversation;
-            self.note(contact);
-            let Some(talk) = self.talk_of(conversation) else { continue };
-            let Some(last) = last_message else { continue };
-            let newest = talk.messages.keys().next_back().copied();
-            if last.from != Writer::Me && newest.is_some_and(|newest| newest < last.id) {
-                talk.unread = talk.unread.max(1);
-                talk.first_unread = talk.first_unread.or(Some(last.id));
+        for listed in conversations {
+            self.note(listed.contact.clone());
+            if let Some(talk) = self.talk_of(listed.id) {
+                talk.list(&listed);
             }
         }
         self.talks.iter_mut().for_each(Talk::forget);
@@ -98,10 +94,14 @@ impl State {
             }
             EventBody::MessageState(data) => {
                 let Some(talk) = self.talk_of(data.conversation) else { return Vec::new() };
+                if data.state.name == StateName::Queued {
+                    talk.was_answered(data.id);
+                }
                 if talk.progress(data.id, data.state) {
                     return vec![Effect::Ask(Ask::Message(data.id))];
                 }
             }
+            EventBody::ConversationRead(marks) => self.read(&marks),
             EventBody::MessageDeleted(data) => self.delete(data.id),
             _ => {}
         }
@@ -109,18 +109,21 @@ impl State {
     }
 
     fn received(&mut self, message: Message) {
-        let (id, conversation) = (message.id, message.conversation);
-        let is_seen = self.open == Some(conversation) && self.sees_talk();
+        let conversation = message.conversation;
+        let is_seen = self.open == Some(conversation) && self.looks_at_end();
         let Some(talk) = self.talk_of(conversation) else { return };
-        talk.learn(message);
-        if talk.anchor.is_some() {
-            talk.below += 1;
-        }
-        if !is_seen {
-            talk.unread += 1;
-            talk.first_unread = talk.first_unread.or(Some(id));
-        }
+        talk.came(message, is_seen);
         self.sort();
+    }
+
+    /// Messages were read, here or elsewhere.
+    fn read(&mut self, marks: &ConversationMarks) {
+        let is_open = self.open == Some(marks.id);
+        let Some(talk) = self.talk_of(marks.id) else { return };
+        talk.was_read(marks.read_up_to);
+        if talk.unread == 0 && !is_open {
+            talk.first_unread = None;
+        }
     }
 
     fn delete(&mut self, id: MessageId) {
@@ -154,6 +157,9 @@ impl State {
             }
             // It has disappeared since.
             (Ask::Message(_), Err(_)) => {}
+            (Ask::Read { .. }, Ok(Reply::Marks(marks))) => self.read(&marks),
+            // It is told once the node answers again, or something newer is read.
+            (Ask::Read { .. }, Err(_)) => {}
             (_, Ok(Reply::Contact(contact, said))) => {
                 self.note(contact);
                 self.say(said);

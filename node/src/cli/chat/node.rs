@@ -153,6 +153,7 @@ fn carry_out(client: &Client, ask: &Ask) -> Result<Reply, Failure> {
             let body = SendMessage { client_id, text, ..SendMessage::default() };
             Reply::Message(client.send(*conversation, &body)?.message)
         }
+        Ask::Read { conversation, up_to } => Reply::Marks(client.mark_read(*conversation, *up_to)?),
         Ask::Expires { contact, expires_s } => {
             let change = ChangeContact { expires_s: Some(*expires_s), ..ChangeContact::default() };
             let contact = client.change_contact(*contact, &change)?;

@@ -37,6 +37,8 @@ pub(crate) struct Screen {
 }
 
 fn failed(error: &io::Error) -> Failure {
+    // Whoever notices first that the terminal is closed, the program ends as at that: there is nowhere to say more.
+    interrupt::exit_if_closed();
     Failure::unexpected(format!("The terminal can not be used: {error}"))
 }
 

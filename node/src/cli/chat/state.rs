@@ -266,14 +266,20 @@ impl State {
         if !self.sees_talk() {
             return Vec::new();
         }
-        let at_end = self.talk().is_some_and(|talk| talk.anchor.is_none());
-        if let Some(talk) = self.talk_mut() {
-            talk.unread = 0;
-            if at_end {
-                talk.below = 0;
-            }
+        let mut effects = if may_ask { self.ask_history() } else { Vec::new() };
+        if self.looks_at_end()
+            && may_ask
+            && let Some(talk) = self.talk_mut()
+            && let Some(up_to) = talk.look()
+        {
+            effects.push(Effect::Ask(Ask::Read { conversation: talk.id(), up_to }));
         }
-        if may_ask { self.ask_history() } else { Vec::new() }
+        effects
+    }
+
+    /// Whether the newest messages of the open conversation can be seen.
+    pub(super) fn looks_at_end(&self) -> bool {
+        self.sees_talk() && self.panel.is_none() && self.talk().is_some_and(|talk| talk.anchor.is_none())
     }
 
     /// Asks for the newest page, or for an older one once the first row can be seen.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use starling_api::message::{Message, MessageState, Messages, StateName};
+use starling_api::message::{Conversation, Message, MessageState, Messages, StateName, Writer};
 use starling_api::people::Contact;
 use starling_api::{ConversationId, MessageId, Time};
 
@@ -107,10 +107,16 @@ pub(crate) struct Talk {
     pub(crate) returned: Option<(String, String)>,
     /// The last row; that of the newest message if absent.
     pub(crate) anchor: Option<Anchor>,
-    /// Messages that came since it was looked at.
+    /// Messages that came after the last one that was read or answered, here or elsewhere.
     pub(crate) unread: u32,
-    /// The first one that came while it was not looked at.
+    /// The first of them, as long as the conversation stays open.
     pub(crate) first_unread: Option<MessageId>,
+    /// The newest message that was read, as the node knows it.
+    read_up_to: Option<MessageId>,
+    /// The one that the node was told of, if its answer is to come.
+    told_read: Option<MessageId>,
+    /// The newest message of the contact.
+    newest_theirs: Option<MessageId>,
     /// Messages that came below the last row.
     pub(crate) below: u32,
     /// When something was said last.
@@ -133,6 +139,9 @@ impl Talk {
             anchor: None,
             unread: 0,
             first_unread: None,
+            read_up_to: None,
+            told_read: None,
+            newest_theirs: None,
             below: 0,
         }
     }
@@ -140,6 +149,62 @@ impl Talk {
     /// Its id.
     pub(crate) fn id(&self) -> ConversationId {
         self.contact.conversation
+    }
+
+    /// Takes over what the node says of it: at the start, and when events were missed.
+    pub(crate) fn list(&mut self, listed: &Conversation) {
+        self.unread = listed.unread;
+        self.read_up_to = self.read_up_to.max(listed.read_up_to);
+        if let Some(last) = listed.last_message.as_ref().filter(|last| last.from != Writer::Me) {
+            self.newest_theirs = self.newest_theirs.max(Some(last.id));
+        }
+    }
+
+    /// Messages were read, here or elsewhere.
+    pub(crate) fn was_read(&mut self, up_to: Option<MessageId>) {
+        self.read_up_to = self.read_up_to.max(up_to);
+        if self.read_up_to >= self.newest_theirs {
+            self.unread = 0;
+        }
+    }
+
+    /// Something was written, here or elsewhere: what it answers was read.
+    pub(crate) fn was_answered(&mut self, by: MessageId) {
+        if Some(by) > self.newest_theirs {
+            self.unread = 0;
+        }
+    }
+
+    /// A message came; whether anybody looks.
+    pub(crate) fn came(&mut self, message: Message, is_seen: bool) {
+        let id = message.id;
+        self.newest_theirs = self.newest_theirs.max(Some(id));
+        self.learn(message);
+        if self.anchor.is_some() {
+            self.below += 1;
+        }
+        if !is_seen {
+            if self.unread == 0 {
+                self.first_unread = self.first_unread.or(Some(id));
+            }
+            self.unread += 1;
+        }
+    }
+
+    /// All that is here is looked at. The message up to which the node is to be told that, if it is not yet.
+    pub(crate) fn look(&mut self) -> Option<MessageId> {
+        if !matches!(self.history, History::From(_) | History::Whole) {
+            return None;
+        }
+        (self.unread, self.below) = (0, 0);
+        let newest = self.messages.values().rev().find(|message| message.from != Writer::Me)?.id;
+        let known = self.read_up_to.max(self.told_read);
+        (Some(newest) > known).then(|| *self.told_read.insert(newest))
+    }
+
+    /// The node may not have heard what it was told.
+    pub(crate) fn tell_again(&mut self) {
+        self.told_read = None;
     }
 
     /// Forgets the history, of which something may be missing: it will be asked for again.
@@ -216,6 +281,10 @@ impl Talk {
         };
         self.asks_older = false;
         self.late.clear();
+        if before.is_none() && self.first_unread.is_none() && self.unread > 0 {
+            let is_new = |message: &&Message| message.from != Writer::Me && Some(message.id) > self.read_up_to;
+            self.first_unread = self.messages.values().rev().take_while(is_new).last().map(|message| message.id);
+        }
     }
 
     /// All that is here, oldest first.
@@ -226,7 +295,7 @@ impl Talk {
 
     /// The newest own message.
     pub(crate) fn last_own(&self) -> Option<&Message> {
-        self.messages.values().rev().find(|message| message.from == starling_api::message::Writer::Me)
+        self.messages.values().rev().find(|message| message.from == Writer::Me)
     }
 }
 

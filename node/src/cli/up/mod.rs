@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ConfigError, Overrides, PeerAddress, fields};
 use crate::core::handle::NodeState;
 use crate::core::lanes::Stopped;
+use crate::core::opened::DamagedRecords;
 use crate::core::{self, Node, Settings};
 use crate::logging;
 use crate::memory::{self, Guard};
@@ -194,7 +195,7 @@ impl Prepared {
     }
 }
 
-fn refused_config(error: ConfigError) -> Failure {
+pub(super) fn refused_config(error: ConfigError) -> Failure {
     Failure::new(Exit::Usage, "config", error.to_string()).hint(hints::PRINT_CONFIG)
 }
 
@@ -218,17 +219,21 @@ pub(super) fn lock(data: &Path) -> Result<DirectoryLock, Failure> {
 }
 
 /// What a node that cannot start says: nearly always its vault or its disk.
-fn start_failure(error: &anyhow::Error) -> Failure {
+pub(super) fn start_failure(error: &anyhow::Error) -> Failure {
     let newer = error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(VaultError::Newer { found, supported }), _) => Some((*found, *supported)),
-        (_, Some(KeyError::Newer { found, supported })) => Some((u32::from(*found), u32::from(*supported))),
+        (Some(VaultError::Newer { found, supported, version }), _) => Some((*found, *supported, version.clone())),
+        (_, Some(KeyError::Newer { found, supported })) => Some((u32::from(*found), u32::from(*supported), None)),
         _ => None,
     });
-    if let Some((found, supported)) = newer {
-        let version = env!("CARGO_PKG_VERSION");
-        let message = format!(
-            "Written by a newer Starling (format {found}); this is {version} and reads up to {supported}. Nothing was changed."
-        );
+    if let Some((found, supported, version)) = newer {
+        let this = env!("CARGO_PKG_VERSION");
+        let message = match version {
+            Some(version) => format!("Written by Starling {version}; this is {this}. Nothing was changed."),
+            None => format!(
+                "Written by a newer Starling (format {found}); this is {this} and reads up to {supported}. Nothing was \
+                 changed."
+            ),
+        };
         return Failure::new(Exit::Version, "version_too_new", message);
     }
     if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(VaultError::Older { .. }))) {
@@ -239,7 +244,19 @@ fn start_failure(error: &anyhow::Error) -> Failure {
     if error.chain().any(|cause| cause.is::<starling_net::NetError>()) {
         return Failure::unexpected(clean::line(&format!("The network cannot start: {error:#}")));
     }
-    Failure::new(Exit::Disk, "vault_failed", clean::line(&format!("The vault cannot be opened: {error:#}")))
+    if let Some(damaged) = error.chain().find_map(|cause| cause.downcast_ref::<DamagedRecords>()) {
+        return Failure::new(Exit::Disk, "vault_failed", format!("{damaged}; opened read-only.")).hint(hints::SALVAGE);
+    }
+    let failure = |message: &str| Failure::new(Exit::Disk, "vault_failed", message).hint(hints::RESTORE);
+    match error.chain().find_map(|cause| cause.downcast_ref()) {
+        Some(VaultError::Database(_)) => {
+            failure("The vault's database is damaged and cannot be opened. Nothing was changed.")
+        }
+        Some(VaultError::Damaged(what)) => {
+            failure(&format!("The vault cannot be opened: {what}. Nothing was changed."))
+        }
+        _ => Failure::new(Exit::Disk, "vault_failed", clean::line(&format!("The vault cannot be opened: {error:#}"))),
+    }
 }
 
 /// Everything that ends the node.
@@ -358,7 +375,8 @@ impl Running<'_> {
             }
             Ok(Err(error)) => {
                 let failure = start_failure(&error);
-                tracing::error!(code = failure.code, "the node cannot go on");
+                // Said on the terminal in other words.
+                tracing::info!(code = failure.code, error = format!("{error:#}"), "the node cannot go on");
                 Err(failure)
             }
             Err(error) => Err(Failure::unexpected(format!("The node failed: {error}"))),
@@ -368,20 +386,36 @@ impl Running<'_> {
 
 #[cfg(test)]
 mod tests {
+    use starling_store::vault::VaultHealth;
+
     use super::*;
 
     #[test]
     fn a_vault_of_a_newer_version_is_not_a_broken_one() {
         use anyhow::Context as _;
         let newer = |error: anyhow::Result<()>| start_failure(&error.context("the vault").unwrap_err());
-        let vault = newer(Err(VaultError::Newer { found: 2, supported: 1 }.into()));
+        let vault = newer(Err(VaultError::Newer { found: 2, supported: 1, version: None }.into()));
         assert_eq!(vault.exit, Exit::Version);
         assert!(vault.message.starts_with("Written by a newer Starling (format 2); this is "), "{}", vault.message);
+        let version = Some("0.3.0".to_owned());
+        let vault = newer(Err(VaultError::Newer { found: 2, supported: 1, version }.into()));
+        let this = env!("CARGO_PKG_VERSION");
+        assert_eq!(vault.message, format!("Written by Starling 0.3.0; this is {this}. Nothing was changed."));
         assert_eq!(newer(Err(KeyError::Newer { found: 3, supported: 1 }.into())).exit, Exit::Version);
         assert_eq!(newer(Err(VaultError::Older { found: 1, oldest: 2 }.into())).exit, Exit::Version);
         let damaged = newer(Err(KeyError::Damaged.into()));
         assert_eq!(damaged.exit, Exit::Disk);
         assert_eq!(damaged.message, "The vault cannot be opened: the vault: the key file is damaged");
+    }
+
+    #[test]
+    fn a_damaged_record_is_told_with_what_to_do() {
+        let failure = |health| start_failure(&DamagedRecords(health).into());
+        let one = failure(VaultHealth { records: 14, damaged: 1, first_damaged: 3 });
+        assert_eq!(one.message, "Vault record 3 of 14 fails its check; opened read-only.");
+        assert_eq!((one.exit, one.next_step()), (Exit::Disk, Some("starling backup create --salvage FILE")));
+        let some = failure(VaultHealth { records: 14, damaged: 5, first_damaged: 3 });
+        assert_eq!(some.message, "5 of 14 vault records fail their check; opened read-only.");
     }
 
     #[test]

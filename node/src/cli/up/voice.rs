@@ -54,7 +54,7 @@ fn name(state: NodeState) -> &'static str {
 
 /// What somebody sees who knows nobody yet; who knows some sees less.
 fn first_steps(tried: Tried, protection: Protection) -> Vec<String> {
-    let known = tried.remembered.saturating_add(tried.invited);
+    let known = tried.known();
     let looking = match (known, tried.mdns) {
         (0, true) => "   looking on this network...".to_owned(),
         (0, false) => String::new(),
@@ -77,10 +77,7 @@ fn first_steps(tried: Tried, protection: Protection) -> Vec<String> {
 
 /// What somebody sees who stays alone.
 fn what_was_tried(tried: Tried) -> String {
-    let local = if tried.mdns { "this network (mDNS), " } else { "" };
-    let remembered = counted(u64::from(tried.remembered), "remembered peer");
-    let invited = counted(u64::from(tried.invited), "invite");
-    format!("Tried: {local}{remembered}, {invited}.")
+    format!("Tried: {}.", tried.words())
 }
 
 impl Voice {
@@ -205,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_first_start_reads_as_specified() {
-        let nobody = Tried { mdns: true, remembered: 0, invited: 0 };
+        let nobody = Tried { mdns: true, remembered: 0, invited: 0, named: 0 };
         assert_eq!(
             first_steps(nobody, Protection::Keyfile),
             [
@@ -222,8 +219,11 @@ mod tests {
 
     #[test]
     fn who_knows_somebody_and_is_protected_reads_less() {
-        let some = Tried { mdns: true, remembered: 1, invited: 2 };
+        let some = Tried { mdns: true, remembered: 1, invited: 1, named: 1 };
         assert_eq!(first_steps(some, Protection::Passphrase), ["Peers   0   asking 3 known nodes..."]);
-        assert_eq!(what_was_tried(some), "Tried: this network (mDNS), 1 remembered peer, 2 invites.");
+        assert_eq!(
+            what_was_tried(some),
+            "Tried: this network (mDNS), 1 remembered peer, 1 invite, 1 node that you named."
+        );
     }
 }

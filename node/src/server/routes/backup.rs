@@ -12,21 +12,16 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::IntoResponse as _;
 use starling_api::node::MakeBackup;
 use starling_api::{ApiError, Code};
-use starling_messenger::backup::{Export, end_record, message_records, peers_record};
-use starling_messenger::record::FileRecord;
 use starling_messenger::turn::{Command, Reply};
-use starling_messenger::view::MessageView;
 use starling_store::backup::{BackupError, BackupWriter};
-use starling_store::reader::Reader;
 use starling_store::seal_at_rest::PassphraseCost;
-use starling_store::vault::VaultError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::core::lifecycle::PASSPHRASE_BYTES;
-use crate::core::node_records::peer_cache_key;
+use crate::export;
 use crate::server::answer::{Answer, Json};
 use crate::server::app::App;
 use crate::server::fault;
@@ -59,7 +54,7 @@ pub(crate) async fn backup(State(app): State<Arc<App>>, Json(make): Json<MakeBac
     let network = app.network.name.clone();
     tokio::task::spawn_blocking(move || {
         let _place = place;
-        if let Err(error) = write(writer, &export, &reader, &network) {
+        if let Err(error) = export::write(writer, &export, &reader, &network) {
             tracing::error!(%error, "a backup was not finished");
             // The stream ends within its body, so that nobody takes it for whole.
             let _ = pieces.try_send(Err(io::Error::other("the backup was not finished")));
@@ -78,56 +73,6 @@ fn failed(error: &BackupError) -> ApiError {
     tracing::error!(%error, "a backup could not be begun");
     ApiError::new(Code::SlowDown, format!("The backup could not be begun: {error}."))
         .hint("Close other programs, then try again.")
-}
-
-/// Why a backup was not finished.
-#[derive(Debug, thiserror::Error)]
-enum Unfinished {
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-}
-
-fn write(
-    mut writer: BackupWriter<ToReader>,
-    export: &Export,
-    reader: &Reader,
-    network: &str,
-) -> Result<(), Unfinished> {
-    let (mut records, mut unreadable) = (0, 0);
-    for record in &export.records {
-        writer.record(record.kind, &record.bytes)?;
-        records += 1;
-    }
-    reader.each_message(export.before, |message| -> Result<(), Unfinished> {
-        match message {
-            Ok(message) => {
-                let MessageView { contact, number, .. } = message.message;
-                let is_file = message.message.body.file().is_some();
-                // A file that cannot be read is left out; what was said beside it stays.
-                let file = if is_file { reader.file(contact, number) } else { Ok(None) };
-                unreadable += u64::from(matches!(file, Err(VaultError::Damaged(_))));
-                let file =
-                    file.or_else(|error| if matches!(error, VaultError::Damaged(_)) { Ok(None) } else { Err(error) })?;
-                for record in message_records(&message, file.map(|bytes| FileRecord { number, bytes })) {
-                    writer.record(record.kind, &record.bytes)?;
-                    records += 1;
-                }
-            }
-            Err(_) => unreadable += 1,
-        }
-        Ok(())
-    })?;
-    if let Some(peers) = reader.get(&peer_cache_key(network))? {
-        let record = peers_record(network, &peers);
-        writer.record(record.kind, &record.bytes)?;
-        records += 1;
-    }
-    let end = end_record(records, unreadable);
-    writer.record(end.kind, &end.bytes)?;
-    writer.finish()?;
-    Ok(())
 }
 
 /// Hands sealed pieces to whoever reads the answer, at their pace, until the vault is to be closed.

@@ -13,7 +13,7 @@ use starling_api::{Code, ConversationId, MessageId, Time};
 use starling_messenger::change::Change;
 use starling_messenger::conversation::arrange;
 use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Reply, Target};
-use starling_messenger::view::{self, MessageView};
+use starling_messenger::view::{self, DeliveryStage, MessageView, TraceLine, TraceStep};
 
 use super::blobs::no_such_file;
 use super::people::{all_contacts, find_contact};
@@ -55,6 +55,13 @@ pub(crate) async fn mark_read(
     let message = reads::message(&app, MessageNumber(read.up_to.0)).await?;
     if message.contact != contact {
         return Err(fault::command(&CommandError::NoSuchMessage).into());
+    }
+    let preferences = app.node.preferences().map_err(|error| fault::unavailable(&error))?;
+    let after = preferences.mark(contact).read_up_to;
+    if after < Some(message.number) {
+        // Before it counts as read here: after a crash in between it is told again, rather than never.
+        let command = Command::MarkRead { contact, after, up_to: message.number };
+        change(&app, command).await?;
     }
     app.prefer(Preference::Read(contact, message.number)).await?;
     present_marks(&app, contact)
@@ -213,11 +220,11 @@ pub(crate) async fn delete(
     ok(convert::message(&record.message))
 }
 
-/// Has the core change a message. It answers when the disk has it.
+/// Has the core change something about messages. It answers when the disk has it.
 async fn change(app: &App, command: Command) -> Result<(), Fault> {
     match app.ask(command).await? {
         Reply::Done => Ok(()),
-        _ => Err(fault::internal("change a message").into()),
+        _ => Err(fault::internal("change messages").into()),
     }
 }
 
@@ -232,9 +239,12 @@ pub(crate) async fn trace(State(app): State<Arc<App>>, PathId(id): PathId<'m'>) 
     };
     let message = reads::message(&app, number).await?;
     let contact = find_contact(&app, message.contact).await?;
+    // The core forgets a life with its end, which being read comes after.
+    let read = (message.state.stage == DeliveryStage::Read).then_some(TraceStep::Read);
+    let read = read.map(|step| TraceLine { at_unix_ms: message.state.since_unix_ms, step });
     ok(Trace {
         message: convert::message(&message),
         contact: contact.as_ref().map(convert::contact),
-        lines: lines.iter().map(convert::trace_line).collect(),
+        lines: lines.iter().chain(&read).map(convert::trace_line).collect(),
     })
 }

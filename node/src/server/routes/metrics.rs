@@ -53,6 +53,13 @@ fn exposition(status: &Status, newest_event: Option<u64>, process: Process) -> S
     gauge("starling_pool_bytes", "Bytes of them.", store.map(|store| store.bytes as f64));
     gauge("starling_pool_limit_bytes", "Bytes they may take.", store.map(|store| store.limit_bytes as f64));
     gauge("starling_disk_free_bytes", "Bytes free.", store.map(|store| store.disk_free_bytes as f64));
+    let traffic = status.traffic.as_ref();
+    let sent = traffic.map(|today| today.sent_bytes as f64);
+    let received = traffic.map(|today| today.received_bytes as f64);
+    let budget = traffic.map(|today| today.budget_day_bytes as f64);
+    gauge("starling_traffic_today_sent_bytes", "Bytes to peers on this day, UTC.", sent);
+    gauge("starling_traffic_today_received_bytes", "Bytes from peers on this day, UTC.", received);
+    gauge("starling_traffic_budget_bytes", "Sealed messages that the shard is planned to carry a day.", budget);
     let offset = status.clock.map(|clock| clock.offset_ms as f64 / 1_000.0);
     gauge("starling_clock_offset_seconds", "This clock before those of its peers.", offset);
     gauge("process_resident_memory_bytes", "Resident memory.", process.map(|(bytes, _)| bytes as f64));

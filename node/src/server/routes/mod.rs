@@ -2,12 +2,13 @@
 
 pub(super) mod backup;
 mod blobs;
+mod doctor;
 mod messages;
 mod metrics;
 mod node;
 mod page;
 mod people;
-mod status;
+pub(crate) mod status;
 mod verification;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/page/{*name}", get(files::file))
         .route("/v1/health", get(node::health))
         .route("/v1/status", get(status::status))
+        .route("/v1/doctor", get(doctor::doctor))
         .route("/openapi.json", get(node::openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/id", get(node::id))

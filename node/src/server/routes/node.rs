@@ -55,7 +55,8 @@ pub(super) async fn core_status(app: &App) -> Result<StatusView, Fault> {
 async fn present_settings(app: &App) -> Answer {
     let preferences = app.node.preferences().map_err(|error| fault::unavailable(&error))?;
     let no_passphrase_accepted = preferences.no_passphrase_accepted;
-    ok(Settings { name: core_status(app).await?.name, no_passphrase_accepted })
+    let StatusView { name, read_receipts, .. } = core_status(app).await?;
+    ok(Settings { name, no_passphrase_accepted, read_receipts })
 }
 
 pub(crate) async fn settings(State(app): State<Arc<App>>) -> Answer {
@@ -68,6 +69,9 @@ pub(crate) async fn change_settings(State(app): State<Arc<App>>, Json(change): J
     }
     if let Some(accepted) = change.no_passphrase_accepted {
         app.prefer(Preference::NoPassphrase(accepted)).await?;
+    }
+    if let Some(read_receipts) = change.read_receipts {
+        app.ask(Command::SetReadReceipts(read_receipts)).await?;
     }
     present_settings(&app).await
 }

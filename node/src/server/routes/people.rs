@@ -9,7 +9,7 @@ use starling_api::people::{
 };
 use starling_api::{ApiError, Code, Time, node};
 use starling_messenger::turn::{Command, CommandError, ContactNumber, InviteNumber, ListChoice, Reply, RequestNumber};
-use starling_messenger::view::ContactView;
+use starling_messenger::view::{ContactView, InviteState, InviteView};
 use starling_wire::envelope::Epoch;
 use starling_wire::invite::{Invite, NEVER};
 use starling_wire::limits::EPOCH_MS;
@@ -65,6 +65,7 @@ pub(crate) async fn contact(State(app): State<Arc<App>>, PathId(id): PathId<'p'>
 pub(crate) async fn add_contact(State(app): State<Arc<App>>, Json(add): Json<AddContact>) -> Answer {
     app.check_open()?;
     let invite = read_invite(&app, &add.link)?;
+    let invite_key = invite.one_time_key.map(|key| key.id);
     let (peers, wanted) = (invite.peers.clone(), add.name.clone().unwrap_or_else(|| invite.name.clone()));
     let replace = add.replace.map(|id| ContactNumber(id.0));
     let command = Command::AddContact { invite: Box::new(invite), name: add.name, replace };
@@ -76,8 +77,39 @@ pub(crate) async fn add_contact(State(app): State<Arc<App>>, Json(add): Json<Add
     match reply {
         Reply::Contact(view) => created(OneContact { contact: convert::contact(&view) }),
         Reply::Refused(CommandError::NameTaken) => Err(second_of_the_name(&app, &wanted).await?.into()),
-        Reply::Refused(error) => Err(fault::command(&error).into()),
+        Reply::Refused(error) => Err(refused_invite(&app, invite_key, &error).await?.into()),
         _ => Err(fault::internal("add a contact").into()),
+    }
+}
+
+/// Why an invite cannot be used. Of the own ones, those that were withdrawn are told apart.
+async fn refused_invite(app: &App, key: Option<u64>, error: &CommandError) -> Result<ApiError, Fault> {
+    if let (CommandError::OwnInvite, Some(key)) = (error, key) {
+        let Reply::Invites(own) = app.ask(Command::Invites).await? else {
+            return Err(fault::internal("invites").into());
+        };
+        let is_it = |view: &InviteView| {
+            let made = Invite::parse(&view.link).ok().and_then(|made| made.one_time_key);
+            view.state == InviteState::Revoked && made.is_some_and(|made| made.id == key)
+        };
+        if own.iter().any(is_it) {
+            return Ok(ApiError::new(Code::InviteRevoked, "You withdrew this invite: it lets nobody in any more.")
+                .hint("Make another one: starling invite"));
+        }
+    }
+    Ok(fault::command(error))
+}
+
+/// Why an invite cannot be used here, if it cannot.
+async fn problem_of(app: &App, invite: &Invite) -> Result<Option<ApiError>, Fault> {
+    if !invite.is_for(&app.network.id()) {
+        return Ok(Some(fault::wrong_network(network_name(invite, &app.network), &app.network.name)));
+    }
+    let reply = app.node.command(Command::CheckInvite(Box::new(invite.clone()))).await;
+    match reply.map_err(|error| fault::unavailable(&error))? {
+        Reply::Done => Ok(None),
+        Reply::Refused(error) => Ok(Some(refused_invite(app, invite.one_time_key.map(|key| key.id), &error).await?)),
+        _ => Err(fault::internal("inspect an invite").into()),
     }
 }
 
@@ -222,6 +254,7 @@ pub(crate) async fn inspect_invite(State(app): State<Arc<App>>, Json(inspect): J
         own: invite.account == own.account,
         contact: contact.map(convert::contact),
         peers: u32::try_from(invite.peers.len()).unwrap_or(u32::MAX),
+        problem: problem_of(&app, &invite).await?,
     })
 }
 

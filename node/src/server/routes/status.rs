@@ -22,7 +22,7 @@ const CLOCK_SAMPLES_MIN: u32 = 3;
 /// Contacts for whom one kind of warning is said; the list of contacts shows all.
 const NAMED_MAX: usize = 8;
 /// A clock that is off by more is told of.
-const CLOCK_WARN_MS: u64 = 120_000;
+pub(crate) const CLOCK_WARN_MS: u64 = 120_000;
 
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
     ok(present(&app).await?)
@@ -72,15 +72,18 @@ pub(super) async fn present(app: &App) -> Result<Status, Fault> {
             mdns: view.tried.mdns,
             remembered: view.tried.remembered,
             invited: view.tried.invited,
+            named: view.tried.named,
         }),
         requests: core.as_ref().map(|view| view.requests),
         recovered: core.as_ref().map(|view| view.recovered),
         pid: std::process::id(),
+        traffic: app.node.traffic().map(|day| convert::traffic(day, &app.network)),
+        udp_blocked: network.as_ref().is_some_and(|view| view.calls.udp_is_blocked()),
     })
 }
 
 /// The core counts from the peers' side, people from their own.
-fn clock(view: &StatusView) -> Option<Clock> {
+pub(crate) fn clock(view: &StatusView) -> Option<Clock> {
     view.clock_offset_ms.map(|(offset_ms, samples)| Clock { offset_ms: offset_ms.saturating_neg(), samples })
 }
 
@@ -102,7 +105,7 @@ fn warnings(
         hint: Some("starling passphrase".to_owned()),
         degraded: false,
     });
-    let clock = core.and_then(|view| clock_warning(clock(view)?, view.clock_holds_sends));
+    let clock = core.and_then(clock_warning);
     let problem = network.and_then(|view| view.problem.as_ref()).map(|problem| Warning {
         code: "network".to_owned(),
         message: sentence(problem),
@@ -141,7 +144,7 @@ fn told(names: &[String], warning: fn(&str) -> Warning) -> impl Iterator<Item = 
 }
 
 /// Literal, as in the failure table.
-fn forked(name: &str) -> Warning {
+pub(crate) fn forked(name: &str) -> Warning {
     Warning {
         code: "devices_forked".to_owned(),
         message: format!(
@@ -161,7 +164,7 @@ fn mark_lost(name: &str) -> Warning {
     }
 }
 
-fn disk_warning(free_bytes: u64) -> Option<Warning> {
+pub(crate) fn disk_warning(free_bytes: u64) -> Option<Warning> {
     let (code, message) = match free_bytes {
         ..FULL_DISK_BYTES => {
             let free = free_bytes / MEGABYTE;
@@ -173,17 +176,18 @@ fn disk_warning(free_bytes: u64) -> Option<Warning> {
     Some(Warning { code: code.to_owned(), message, hint: Some("Free some space.".to_owned()), degraded: true })
 }
 
-fn clock_warning(clock: Clock, holds_sends: bool) -> Option<Warning> {
+/// Literal, as in the failure table.
+pub(crate) fn clock_warning(view: &StatusView) -> Option<Warning> {
+    let clock = clock(view)?;
     let off_ms = clock.offset_ms.unsigned_abs();
     if clock.samples < CLOCK_SAMPLES_MIN || off_ms <= CLOCK_WARN_MS {
         return None;
     }
     let side = if clock.offset_ms > 0 { "ahead of" } else { "behind" };
-    // The median says no more than this: so many peers, or more, see at least this difference.
-    let (agreeing, peers) = (clock.samples / 2 + 1, clock.samples);
+    let (agreeing, peers) = (view.clock_agreeing, clock.samples);
     let off = span(off_ms);
     let mut message = format!("This computer's clock is {off} {side} {agreeing} of {peers} peers");
-    message.push_str(if holds_sends { "; the network refuses its messages." } else { "." });
+    message.push_str(if view.clock_holds_sends { "; the network refuses its messages." } else { "." });
     let hint = Some("Set it, e.g. timedatectl set-ntp true".to_owned());
     Some(Warning { code: "clock".to_owned(), message, hint, degraded: true })
 }
@@ -211,14 +215,18 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_is_told_of_when_three_peers_say_so() {
-        let told = |offset_ms, samples, holds| {
-            clock_warning(Clock { offset_ms, samples }, holds).map(|warning| warning.message)
+        // The core counts from the peers' side: where they are behind, this computer is ahead.
+        let told = |offset_ms: i64, samples, holds| {
+            let mut view = crate::server::samples::status();
+            view.clock_offset_ms = Some((offset_ms.saturating_neg(), samples));
+            (view.clock_agreeing, view.clock_holds_sends) = (samples, holds);
+            clock_warning(&view).map(|warning| warning.message)
         };
         assert_eq!(
             told(11_520_000, 5, true).as_deref(),
-            Some("This computer's clock is 3 h 12 min ahead of 3 of 5 peers; the network refuses its messages.")
+            Some("This computer's clock is 3 h 12 min ahead of 5 of 5 peers; the network refuses its messages.")
         );
-        assert_eq!(told(-180_000, 3, false).as_deref(), Some("This computer's clock is 3 min behind 2 of 3 peers."));
+        assert_eq!(told(-180_000, 3, false).as_deref(), Some("This computer's clock is 3 min behind 3 of 3 peers."));
         assert_eq!(told(120_000, 9, false), None);
         assert_eq!(told(11_520_000, 2, false), None);
         assert!(told(i64::MIN, 3, true).is_some());

@@ -1,7 +1,7 @@
 //! What keys, events and answers make of the chat, without a terminal and without a node.
 
 use starling_api::event::{MessageDeletedData, MessageStateData};
-use starling_api::message::{Message, Messages, StateName};
+use starling_api::message::{Conversation, ConversationMarks, Message, Messages, StateName};
 use starling_api::people::ContactState;
 use starling_api::{EventBody, MessageId};
 
@@ -58,11 +58,16 @@ impl Chat {
     }
 
     fn page(&mut self, before: Option<u64>, messages: Vec<Message>, more: Option<u64>) {
-        let (conversation, before) = (ConversationId::new(1), before.map(MessageId::new));
+        self.page_of(1, before, messages, more);
+    }
+
+    fn page_of(&mut self, conversation: u64, before: Option<u64>, messages: Vec<Message>, more: Option<u64>) {
+        let (conversation, before) = (ConversationId::new(conversation), before.map(MessageId::new));
         let page = Messages { conversation, messages, before: more.map(MessageId::new) };
         self.answer(Ask::Messages { conversation, before }, Ok(Reply::Messages(page)));
     }
 
+    /// What was asked for since the last look.
     fn asked(&mut self) -> Vec<Ask> {
         let asks = self.effects.drain(..).filter_map(|effect| match effect {
             Effect::Ask(ask) => Some(ask),
@@ -82,6 +87,10 @@ impl Chat {
 
 fn sending(client_id: &str, text: &str) -> Ask {
     Ask::Send { conversation: ConversationId::new(1), client_id: client_id.to_owned(), text: text.to_owned() }
+}
+
+fn reading(conversation: u64, up_to: u64) -> Ask {
+    Ask::Read { conversation: ConversationId::new(conversation), up_to: MessageId::new(up_to) }
 }
 
 fn refused(message: &str, unsure: bool) -> Result<Reply, Problem> {
@@ -184,14 +193,81 @@ fn what_comes_while_nobody_looks_is_unread_until_it_is_opened() {
     assert_eq!((carol(&chat).unread, carol(&chat).first_unread), (2, Some(MessageId::new(2))));
     chat.keys(&[Key::Tab, Key::Down, Key::Up, Key::Down]);
     assert_eq!(chat.state.open, Some(ConversationId::new(2)));
-    assert_eq!(carol(&chat).unread, 0);
-    // With one pane, what is behind the list is not seen.
+    assert_eq!(carol(&chat).unread, 2, "nothing of it is here yet");
+    chat.asked();
+    chat.page_of(2, None, vec![samples::theirs(2, 2, "not seen"), samples::theirs(2, 3, "nor this")], None);
+    assert_eq!((carol(&chat).unread, carol(&chat).first_unread), (0, Some(MessageId::new(2))));
+    assert_eq!(chat.asked(), [reading(2, 3)]);
+    // With one pane, what is behind the list is not seen; nor is what is behind the help, or further down.
     let mut chat = Chat::with(40, 12, Vec::new());
     chat.keys(&[Key::Escape]);
     chat.event(EventBody::MessageReceived(samples::theirs(1, 1, "not seen")));
-    assert_eq!(chat.talk().unread, 1);
+    assert_eq!((chat.talk().unread, chat.asked()), (1, Vec::new()));
     chat.keys(&[Key::Enter]);
-    assert_eq!(chat.talk().unread, 0);
+    assert_eq!((chat.talk().unread, chat.asked()), (0, vec![reading(1, 1)]));
+    chat.enter("/help");
+    chat.event(EventBody::MessageReceived(samples::theirs(1, 2, "not seen")));
+    assert_eq!((chat.talk().unread, chat.asked()), (1, Vec::new()));
+    chat.keys(&[Key::Escape]);
+    assert_eq!((chat.talk().unread, chat.asked()), (0, vec![reading(1, 2)]));
+    let texts = (3..30).map(|id| samples::theirs(1, id, "text")).collect();
+    let mut chat = Chat::with(80, 12, texts);
+    chat.keys(&[Key::PageUp]);
+    chat.asked();
+    chat.event(EventBody::MessageReceived(samples::theirs(1, 30, "not seen")));
+    assert_eq!((chat.talk().unread, chat.talk().below, chat.asked()), (1, 1, Vec::new()));
+    chat.keys(&[Key::End]);
+    assert_eq!((chat.talk().unread, chat.talk().below, chat.asked()), (0, 0, vec![reading(1, 30)]));
+}
+
+#[test]
+fn what_is_unread_is_what_the_node_says() {
+    let listed = |unread, last: Message, read_up_to: Option<u64>| Conversation {
+        unread,
+        last_message: Some(last),
+        read_up_to: read_up_to.map(MessageId::new),
+        ..samples::conversation(2, "Carol")
+    };
+    let marks = |up_to| {
+        let (id, read_up_to) = (ConversationId::new(2), Some(MessageId::new(up_to)));
+        EventBody::ConversationRead(ConversationMarks { id, read_up_to, muted: false })
+    };
+    let carol = |chat: &Chat| chat.state.talks.iter().find(|talk| talk.id().0 == 2).unwrap().clone();
+    let mut chat = Chat::with(80, 24, Vec::new());
+    let bob = samples::conversation(1, "Bob");
+    chat.input(Input::Conversations(vec![bob.clone(), listed(3, samples::theirs(2, 9, "third"), Some(4))]));
+    assert_eq!(carol(&chat).unread, 3);
+    // Read elsewhere: not all of it, then all. Answered elsewhere.
+    chat.event(marks(8));
+    assert_eq!(carol(&chat).unread, 3);
+    chat.event(marks(9));
+    assert_eq!(carol(&chat).unread, 0);
+    chat.event(EventBody::MessageReceived(samples::theirs(2, 10, "fourth")));
+    assert_eq!(carol(&chat).unread, 1);
+    let state = samples::state(StateName::Queued);
+    let (id, conversation) = (MessageId::new(11), ConversationId::new(2));
+    chat.event(EventBody::MessageState(MessageStateData { id, conversation, state }));
+    assert_eq!(carol(&chat).unread, 0);
+    // Opened, it shows where the new ones begin, and what was read before is not told again.
+    let mut chat = Chat::with(80, 24, Vec::new());
+    chat.input(Input::Conversations(vec![bob, listed(2, samples::theirs(2, 9, "third"), Some(4))]));
+    chat.keys(&[Key::Tab, Key::Down]);
+    chat.asked();
+    let texts = vec![samples::theirs(2, 4, "read"), samples::theirs(2, 8, "new"), samples::theirs(2, 9, "newer")];
+    chat.page_of(2, None, texts, None);
+    assert_eq!(carol(&chat).first_unread, Some(MessageId::new(8)));
+    assert_eq!(chat.asked(), [reading(2, 9)]);
+    chat.answer(reading(2, 9), refused("The node did not answer in time.", true));
+    chat.input(Input::Minute);
+    assert!(chat.asked().is_empty(), "the same question would have the same answer at once");
+    chat.input(Input::Gone(Gone::Stopped));
+    chat.input(Input::Connected(Node { state: "online", peers: 2 }));
+    assert_eq!(chat.asked(), [reading(2, 9)]);
+    let (id, read_up_to) = (ConversationId::new(2), Some(MessageId::new(9)));
+    chat.answer(reading(2, 9), Ok(Reply::Marks(ConversationMarks { id, read_up_to, muted: false })));
+    chat.keys(&[Key::Up, Key::Down]);
+    assert!(chat.asked().iter().all(|ask| !matches!(ask, Ask::Read { .. })));
+    assert_eq!(carol(&chat).first_unread, None, "it was closed in between");
 }
 
 #[test]
@@ -214,7 +290,7 @@ fn older_history_comes_when_its_begin_is_seen() {
     assert_eq!(chat.asked(), [newest]);
     let texts = |ids: std::ops::Range<u64>| ids.map(|id| samples::theirs(1, id, &format!("text {id}"))).collect();
     chat.page(None, texts(100..200), Some(100));
-    assert!(chat.asked().is_empty());
+    assert_eq!(chat.asked(), [reading(1, 199)], "the newest page, which is looked at");
     let mut pages = 0;
     while chat.effects.is_empty() {
         chat.keys(&[Key::PageUp]);

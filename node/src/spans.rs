@@ -1,4 +1,4 @@
-//! Lengths of time: as people type them (`30s`, `7d`) and as they read them.
+//! Lengths of time, as people type them (`30s`, `7d`) and as they read them, and amounts.
 
 use std::time::Duration;
 
@@ -77,6 +77,23 @@ pub(crate) fn rough(span: Duration) -> String {
     }
 }
 
+/// `+0.1 s`, `-3 h 12 min`: this computer's clock against the others'.
+pub(crate) fn offset(offset_ms: i64) -> String {
+    let sign = if offset_ms < 0 { '-' } else { '+' };
+    let span = Duration::from_millis(offset_ms.unsigned_abs());
+    if span < Duration::from_secs(60) {
+        format!("{sign}{:.1} s", span.as_secs_f64())
+    } else {
+        format!("{sign}{}", rough(span))
+    }
+}
+
+/// `1 peer`, `2 peers`
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{end}", thousands(number))
+}
+
 /// `1,234,567`
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -134,6 +151,7 @@ mod tests {
         assert_eq!(rough(ms(11_520_000)), "3 h 12 min");
         assert_eq!(rough(ms(172_800_000)), "2 days");
         assert_eq!(rough(ms(90_000_000)), "1 day");
+        assert_eq!((offset(104), offset(-11_520_000)), ("+0.1 s".to_owned(), "-3 h 12 min".to_owned()));
     }
 
     #[test]
