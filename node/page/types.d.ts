@@ -1,10 +1,13 @@
 // The JSON of the API that the page reads. The node's own types are in crates/api.
-export interface MessageState { name: string; since: string; held_by: number; neighbours: number; until: string | null; reason: string | null; attempts: number }
+export interface MessageState { name: string; since: string; held_by: number; neighbours: number; until: string | null; reason: string | null; attempts: number; parts?: Parts | null }
+export interface Parts { of: number; stamped: number; held: number; delivered: number }
+export interface Voice { duration_ms: number; peaks: number[] }
+export interface Attachment { id: string; name: string; bytes: number; kind: string; media_type: string; width: number | null; height: number | null; voice: Voice | null }
 export interface Reaction { from: string; emoji: string }
 export interface Message {
   id: string; conversation: string; client_id: string | null; from: string; text: string | null; created: string; received: string | null;
-  sender_clock: string; state: MessageState; reply_to: string | null; expires: string | null; expires_s: number | null;
-  edited?: string | null; deleted?: boolean; reactions?: Reaction[];
+  sender_clock: string; state: MessageState; reply_to: string | null; attachments: Attachment[]; expires: string | null; expires_s: number | null;
+  edited?: string | null; deleted?: boolean; reactions: Reaction[];
 }
 export interface Contact {
   id: string; name: string; state: string; conversation: string; account: string; added: string; last_heard: string | null; last_activity: string;
@@ -30,7 +33,23 @@ export interface Request { id: string; name: string; account: string; text: stri
 export interface Verification { number: string[]; words: string[]; code: string; qr_svg: string; verified_at: string | null; scan: string | null }
 export interface Session { id: string; created: string; last_used: string; expires: string; kept: boolean; browser: string | null; current: boolean }
 export interface TraceLine { time: string; step: string; reason: string | null; bytes: number | null; took_ms: number | null; held_by: number | null; neighbours: number | null; next_try: string | null }
-export interface Event { v: number; seq: number; time: string; type: string; data: any }
-/** A text that this tab has given to the node and not seen accepted yet. */
-export interface Pending { client_id: string; text: string; reply_to: string | null; failed: string | null; at: string }
-export interface Thread { messages: Message[]; before: string | null; loaded: boolean; pending: Pending[] }
+export interface NodeEvent { v: number; seq: number; time: string; type: string; data: any }
+/** A file that is to be sent. */
+export interface Attached { kind: string; name: string; voice: Voice | null; blob: Blob }
+/** What this tab has given to the node and not seen accepted yet. */
+export interface Pending { client_id: string; text: string; reply_to: string | null; file: Attached | null; failed: string | null; at: string }
+/** `file` lies in the composer. */
+export interface Thread { messages: Message[]; before: string | null; loaded: boolean; pending: Pending[]; file: Attached | null }
+/** Of an element that is made. */
+export interface Props {
+  [name: string]: any;
+  onclick?: (event: MouseEvent) => any; onkeydown?: (event: KeyboardEvent) => any; onsubmit?: (event: SubmitEvent) => any; onchange?: (event: Event) => any;
+  onfocusout?: (event: FocusEvent) => any; onpaste?: (event: ClipboardEvent) => any; ondragover?: (event: DragEvent) => any; ondragleave?: (event: DragEvent) => any; ondrop?: (event: DragEvent) => any;
+}
+export type Made<T extends string> = T extends keyof HTMLElementTagNameMap ? HTMLElementTagNameMap[T]
+  : T extends `${infer K extends keyof HTMLElementTagNameMap}.${string}` ? HTMLElementTagNameMap[K] : never;
+declare global {
+  // Of the worklet's own world.
+  class AudioWorkletProcessor { readonly port: MessagePort }
+  function registerProcessor(name: string, processor: typeof AudioWorkletProcessor): void;
+}

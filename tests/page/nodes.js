@@ -1,7 +1,7 @@
 /** Real nodes for the browser's tests: loopback only, ports chosen by the system, gone with the test. */
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -65,6 +65,16 @@ export class Home {
     const done = spawnSync(BINARY, words, { env: this.#environment(), encoding: "utf8", timeout: DEADLINE_MS });
     if (done.status !== 0) throw new Error(`starling ${words.join(" ")} ended with ${done.status}: ${done.stderr}`);
     return done.stdout.trim();
+  }
+
+  /** Asks its API: JSON, or bytes for a file. What it answers; an error that has the code, if it refuses. */
+  async call(method, path, body) {
+    const { url, token } = JSON.parse(readFileSync(join(this.folder, "data", "api.json"), "utf8"));
+    const isFile = body instanceof Uint8Array;
+    const response = await fetch(new URL(path, url), { method, headers: { Authorization: `Bearer ${token}`, "Content-Type": isFile ? "application/octet-stream" : "application/json" }, body: isFile || body === undefined ? body : JSON.stringify(body) });
+    const bytes = Buffer.from(await response.arrayBuffer());
+    if (!response.ok) throw new Error(`${method} ${path}: ${bytes}`);
+    return response.headers.get("Content-Type").startsWith("application/json") ? JSON.parse(bytes) : bytes;
   }
 
   /** A one-use link to its page. */

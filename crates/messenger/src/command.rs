@@ -274,7 +274,7 @@ impl<P: EnvelopePool> Messenger<P> {
             reactions: Vec::new(),
         };
         self.remember_client_id(&view);
-        self.queue_text(view.clone(), answered, file.map(|file| file.bytes));
+        let view = self.queue_text(view, answered, file.map(|file| file.bytes));
         Ok(Reply::Message { message: Box::new(view), known: false })
     }
 
@@ -290,24 +290,30 @@ impl<P: EnvelopePool> Messenger<P> {
         Ok(Reply::Contact(self.contact_view(number)?))
     }
 
-    fn queue_text(&mut self, view: MessageView, reply_to: Option<[u8; 16]>, file: Option<Vec<u8>>) {
-        let (number, contact, state) = (view.number, view.contact, view.state);
+    /// Puts a text in line; what people see of it, which says from the start in how many parts it goes.
+    fn queue_text(&mut self, mut view: MessageView, reply_to: Option<[u8; 16]>, file: Option<Vec<u8>>) -> MessageView {
+        let (number, contact) = (view.number, view.contact);
         let message_id = self.ids.id(number);
-        self.write_history(&view, message_id, true);
         let file: Option<Arc<[u8]>> = file.map(|bytes| {
             let bytes: Arc<[u8]> = bytes.as_slice().into();
             self.write_file(contact, FileRecord { number, bytes: bytes.to_vec() });
             self.mark(Dirty::WaitingFile(number.0));
             bytes
         });
-        let text = OwnText { view, reply_to, sealed_text: None, file };
+        let text = OwnText { view: view.clone(), reply_to, sealed_text: None, file };
         let mut item = Item::new(number.0, contact, message_id, Load::Text(Box::new(text)));
         item.trace(self.now.unix_ms, TraceStep::Queued);
-        if let Some(reason) = state.reason.filter(|&reason| reason != QueuedReason::Stamping) {
+        if let Some(reason) = view.state.reason.filter(|&reason| reason != QueuedReason::Stamping) {
             item.trace(self.now.unix_ms, TraceStep::Waiting(reason));
         }
         self.queue_item(item);
-        self.event(Event::MessageState { number, contact, state });
+        view.state.parts = self.parts_state(number.0);
+        if let Some(queued) = self.outbox.get_mut(number.0).and_then(Item::view_mut) {
+            queued.state = view.state;
+        }
+        self.write_history(&view, message_id, true);
+        self.event(Event::MessageState { number, contact, state: view.state });
+        view
     }
 
     /// The answer to a send that came before. Its body is that of the repeated request, which the caller holds

@@ -104,9 +104,11 @@ mod tests {
             assert_eq!(respond(&file, kind, &again).status(), StatusCode::NOT_MODIFIED);
             if kind.starts_with("text/") {
                 let text = str::from_utf8(&file.data).unwrap();
-                for from in text.split(" from \"./").skip(1) {
-                    let named = from.split('"').next().unwrap();
-                    assert!(Files::get(named).is_some(), "{name} imports {named}");
+                for start in [" from \"./", "\"/page/"] {
+                    for from in text.split(start).skip(1) {
+                        let named = from.split('"').next().unwrap();
+                        assert!(Files::get(named).is_some(), "{name} names {named}");
+                    }
                 }
                 for foreign in ["http://", "https://", "innerHTML", "eval(", " style=\"", "onclick="] {
                     let allowed = foreign == "http://" && name == "words.js" || text.contains("www.w3.org/2000/svg");

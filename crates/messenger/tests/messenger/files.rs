@@ -106,7 +106,11 @@ fn files_of_all_sizes_arrive_byte_by_byte_among_texts() {
 #[test]
 fn its_writer_sees_how_far_its_parts_came() {
     let (mut net, bob, _) = Net::two_friends();
-    let number = send(&mut net, ANA, bob, "", file("a", bytes(FILE_BYTES_MAX)));
+    let Reply::Message { message, .. } = net.command(ANA, command(bob, "", file("a", bytes(FILE_BYTES_MAX)))) else {
+        panic!("it is taken");
+    };
+    let (number, first) = (message.number, PartsState { of: 4, stamped: 0, held: 0, delivered: 0 });
+    assert_eq!(message.state.parts, Some(first), "from the start");
     assert!(delivered_within(&mut net, ANA, number, 60));
     let states = net.nodes[ANA].events.iter().filter_map(|event| match event {
         Event::MessageState { number: of, state, .. } if *of == number => Some(state.parts),
@@ -116,6 +120,7 @@ fn its_writer_sees_how_far_its_parts_came() {
     let rises = |count: fn(&PartsState) -> u8| states.windows(2).all(|two| count(&two[0]) <= count(&two[1]));
     assert!(rises(|parts| parts.stamped) && rises(|parts| parts.held) && rises(|parts| parts.delivered));
     assert!(states.iter().any(|parts| parts.stamped > 0 && parts.delivered == 0));
+    assert_eq!(states.first(), Some(&first));
     assert_eq!(states.last(), Some(&PartsState { of: 4, stamped: 4, held: 4, delivered: 4 }));
     net.check();
 }
