@@ -503,6 +503,74 @@ test("every screen is accessible, light and dark, wide and 320 px, at twice the 
   await end();
 });
 
+test("the flock says what is wrong, why, and what to do, in words and shapes", async () => {
+  const home = new Home(network());
+  await home.start();
+  home.run("id", "--name", "Ana");
+  const page = await browse(home);
+  await page.locator(".listhead").waitFor();
+  await page.goto(`${home.url}/#/flock`);
+  const lone = page.locator("li", { hasText: "not connected to anyone" });
+  await lone.getByText("Fails:").waitFor();
+  assert.equal(await lone.locator("svg.icon").count(), 1, "a shape, for who does not see the colour");
+  for (const way of ["an invite from a friend: starling add <invite>", "someone on this network: not looked for, as mDNS is off", "an address you know: starling peers add <address>"]) await lone.getByText(way).waitFor();
+  await page.locator("li", { hasText: "Well:" }).getByText("vault opens").waitFor();
+  await accessible(page, "lonely flock");
+  const said = home.run("id", "--json");
+  const friend = new Home(home.network);
+  await friend.start();
+  friend.run("peers", "add", JSON.parse(said).addresses[0]);
+  await page.getByText("1 peer answered in the last minute").waitFor();
+  await lone.waitFor({ state: "detached" });
+  const traffic = page.locator("dd", { hasText: "a day is planned for 288 MB each way" });
+  assert.match(await traffic.textContent(), /^[\d.]+ (bytes|KB|MB) sent, [\d.]+ (bytes|KB|MB) received/);
+  assert.ok(await traffic.locator("progress").evaluate((bar) => bar.value > 0 && bar.max === 288_000_000));
+  assert.deepEqual(page.faults, []);
+  await page.context().close();
+  await Promise.all([home.remove(), friend.remove()]);
+});
+
+test("what goes wrong is said in the words of the command line", async () => {
+  const name = network();
+  const ana = new Home(name), bob = new Home(name), carol = new Home(name);
+  await Promise.all([ana.start(), bob.start(), carol.start()]);
+  for (const [home, who] of [[ana, "Ana"], [bob, "Bob"], [carol, "Carol"]]) home.run("id", "--name", who);
+  const good = bob.run("invite"), own = ana.run("invite", "--for", "Zoe");
+  carol.run("peers", "add", JSON.parse(ana.run("id", "--json")).addresses[0]);
+  await bob.stop();
+  const a = await browse(ana);
+  await a.locator(".listhead").waitFor();
+  const look = async (link, words) => {
+    await a.goto(`${ana.url}/#/add`);
+    await a.getByLabel("Paste the invite, or drop a picture of its QR code here").fill(link);
+    await a.getByRole("button", { name: "Look at it" }).click();
+    await a.getByText(words).waitFor();
+  };
+  await look(`${good.slice(0, 80)}${good[80] === "a" ? "b" : "a"}${good.slice(81)}`, "One or more characters are wrong. Copy it again.");
+  await look(good.slice(0, -40), /^Invite is cut: \d+ of \d+ bytes arrived\.$/);
+  await look(own, "This is your own invite. It is for somebody else.");
+  ana.run("invite", "revoke", "Zoe");
+  await look(own, "You withdrew this invite: it lets nobody in any more.");
+  await look(good, "From Bob");
+  await a.getByRole("button", { name: "Add", exact: true }).click();
+  // Bob's node is gone: nobody has his keys.
+  const words = "waiting for Bob's keys: asked 1 node. Bob's node must come online once";
+  await a.locator(".chathead", { hasText: words }).waitFor();
+  await write(a, "hello?");
+  await a.locator("li.own", { hasText: "hello?" }).getByText("Waiting on this computer: for Bob's keys").waitFor();
+  await accessible(a, "no keys");
+  await look(good, /^You used this invite on /);
+  await a.goto(`${ana.url}/#/flock`);
+  await a.locator("li", { hasText: `1 message to Bob is not delivered: ${words}` }).getByText("Warning:").waitFor();
+  await carol.stop();
+  await a.locator(".state", { hasText: "Looking for peers" }).waitFor();
+  await a.locator(".chats a").click();
+  await a.locator(".chathead", { hasText: "waiting for Bob's keys: no peers yet" }).waitFor();
+  assert.deepEqual(a.faults, []);
+  await a.context().close();
+  await Promise.all([ana.remove(), bob.remove(), carol.remove()]);
+});
+
 fileTests({ test, friends, chat, write, accessible, shot, tabTo });
 
 test("weight and first paint", async () => {
