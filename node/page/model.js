@@ -448,10 +448,16 @@ class Model extends EventTarget {
 	}
 
 	/** @param {Message} message @param {string | null} emoji */
-	async react(message, emoji) { this.#changed(await call("PUT", `/v1/messages/${message.id}/reaction`, { emoji })); }
+	async react(message, emoji) { await this.#own(message, "PUT", "/reaction", { emoji }); }
 
 	/** @param {Message} message @param {string} text */
-	async edit(message, text) { this.#changed(await call("PATCH", `/v1/messages/${message.id}`, { text })); }
+	async edit(message, text) { await this.#own(message, "PATCH", "", { text }); }
+
+	/** A change of one's own; if something else came before its answer, that is newer. @param {Message} message @param {string} method @param {string} what @param {object} body */
+	async #own(message, method, what, body) {
+		const seq = this.#seq, path = `/v1/messages/${message.id}`, answer = await call(method, path + what, body);
+		this.#changed(seq === this.#seq ? answer : await this.#fresh(path));
+	}
 
 	/** @param {Message} message @param {"me" | "both"} whom */
 	async remove(message, whom) {
