@@ -194,6 +194,7 @@ export class Chat {
 		const at = message.received ?? message.created;
 		const id = `m-${message.id}`;
 		const [file] = message.attachments;
+		if (!file) this.#close(message.id);
 		const { name, parts, held_by } = message.state, words = sentence(message.state, this.#name), young = isYoung(message);
 		const progress = ["queued", "sent"].includes(name) && parts;
 		const body = file && !message.text ? null : message.deleted ? h("p.hint", "Message deleted")

@@ -16,7 +16,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-pub(crate) use clean::clean;
+pub(crate) use clean::{Cleaned, clean};
 
 /// Bytes of a picture file.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;

@@ -57,6 +57,7 @@ impl<P: EnvelopePool> Messenger<P> {
         if bytes > limit_bytes {
             return Err(CommandError::TooLarge { bytes, limit_bytes });
         }
+        self.check_bytes(bytes)?;
         self.check_change(target)?;
         self.check_age(target)?;
         let revision = self.revision_of(target).saturating_add(1);

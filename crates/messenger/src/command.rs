@@ -14,6 +14,7 @@ use crate::expiry::check_expiry;
 use crate::file::{FILE_BYTES_MAX, FileView, Voice, is_ogg_opus};
 use crate::messenger::Messenger;
 use crate::outbox::{Item, Load, Outbox, OwnText};
+use crate::parts::part_bytes;
 use crate::record::FileRecord;
 use crate::stored::Dirty;
 use crate::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Output, Reply, RequestId};
@@ -375,7 +376,14 @@ impl<P: EnvelopePool> Messenger<P> {
         if let Some(file) = &draft.file {
             check_file(file)?;
         }
+        self.check_bytes(draft.file.as_ref().map_or(bytes, |_| usize::MAX))?;
         draft.expires_s.map(check_expiry).transpose().map(drop)
+    }
+
+    /// Whether there is room for a content of so many bytes: what fits a small envelope is always taken.
+    pub(crate) fn check_bytes(&self, content_bytes: usize) -> Result<(), CommandError> {
+        let is_small = content_bytes < part_bytes(starling_e2ee::seal::Class::Small);
+        if !is_small && self.outbox.is_full_of_bytes() { Err(CommandError::OutboxFull) } else { Ok(()) }
     }
 
     /// Whether anything is accepted that is to go to a contact.

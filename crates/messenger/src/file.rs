@@ -157,7 +157,8 @@ impl File {
 /// system, and not hidden; at most 255 bytes, with its ending kept.
 pub fn clean_file_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let meant = |char: char| steers(char) || matches!(char, ':' | '*' | '?' | '"' | '<' | '>' | '|');
+    let turns = |char: char| matches!(char, '\u{200E}' | '\u{200F}' | '\u{061C}');
+    let meant = |char: char| steers(char) || turns(char) || matches!(char, ':' | '*' | '?' | '"' | '<' | '>' | '|');
     let clean: String = last.chars().filter(|&char| !meant(char)).collect();
     let clean = clean.trim_matches(|char: char| char.is_whitespace() || char == '.');
     if clean.len() <= FILE_NAME_BYTES_MAX {

@@ -564,9 +564,15 @@ impl Outbox {
         self.ids.get(id).copied()
     }
 
-    /// Whether no more texts are taken, nor parts of them, nor files.
+    /// Whether no more texts are taken, nor parts of them.
     pub(crate) fn is_full(&self) -> bool {
-        self.texts >= OUTBOX_TEXTS_MAX || self.iter().map(Item::bytes_in_parts).sum::<usize>() >= OUTBOX_BYTES_MAX
+        self.texts >= OUTBOX_TEXTS_MAX
+    }
+
+    /// Whether no more files are taken, nor what goes in parts.
+    pub(crate) fn is_full_of_bytes(&self) -> bool {
+        let open = self.iter().filter(|item| item.expired_unix_ms.is_none());
+        open.map(Item::bytes_in_parts).sum::<usize>() >= OUTBOX_BYTES_MAX
     }
 
     /// Whether no more envelopes that nobody confirms are sent for now.

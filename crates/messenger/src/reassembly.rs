@@ -16,8 +16,8 @@ use crate::seen::SeenKey;
 pub(crate) const PARTS_MAX: u8 = 40;
 /// Unfinished contents of one account: a writer has no more on its way.
 const UNFINISHED_PER_ACCOUNT_MAX: usize = OUTBOX_TEXTS_MAX;
-/// Bytes of them: what a writer has on its way at a time, and one more.
-const UNFINISHED_BYTES_MAX: usize = OUTBOX_BYTES_MAX + CONTENT_BYTES_MAX as usize;
+/// Bytes of them: what a writer has on its way at a time, one more, and what their names and texts add.
+const UNFINISHED_BYTES_MAX: usize = OUTBOX_BYTES_MAX + (1 << 20);
 /// Bytes of all accounts, beyond which those that have more than their share get no more. Each costs its writer a stamp.
 const UNFINISHED_ALL_BYTES_MAX: usize = 128 << 20;
 /// That share.

@@ -392,9 +392,6 @@ impl<P: EnvelopePool> Messenger<P> {
         let identity = loaded.identity.take().ok_or(RestoreError::Missing(RecordKind::Identity))?;
         let prekeys = loaded.prekeys.take().unwrap_or_default();
         let profile = loaded.profile.take().ok_or(RestoreError::Missing(RecordKind::Profile))?;
-        if loaded.outbox.iter().any(|item| item.is_file() && !loaded.files.contains_key(&item.number)) {
-            return Err(RestoreError::Missing(RecordKind::WaitingFile));
-        }
         let mut messenger = Self::empty(setup, pool, now, identity, prekeys, profile);
         messenger.ids = MessageIds::new(*messenger.profile.message_key);
         messenger.take_loaded(loaded);
@@ -434,6 +431,11 @@ impl<P: EnvelopePool> Messenger<P> {
             let queued = item.text().is_some_and(|text| text.view.state.stage == DeliveryStage::Queued);
             self.recovered += u32::from(queued);
             self.outbox.insert(item);
+        }
+        // Its bytes could not be read, so it can go nowhere any more; all else goes on.
+        let lost = self.outbox.iter().filter(|item| item.is_file() && item.file().is_none());
+        for number in lost.map(|item| item.number).collect::<Vec<_>>() {
+            self.give_up(number);
         }
         for record in loaded.generations {
             self.generations.remember(record);

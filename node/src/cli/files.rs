@@ -9,6 +9,7 @@ use clap::Args;
 use starling_api::file::{Attach, Attachment, AttachmentKind, FILE_BYTES_MAX, UPLOAD_BYTES_MAX};
 use starling_api::message::Message;
 use starling_api::{Client, MessageId, Versioned};
+use starling_wire::limits::FILE_NAME_BYTES_MAX;
 
 use super::clean;
 use super::connect::{Context, disk_failure};
@@ -115,10 +116,13 @@ fn numbered(name: &str, number: u32) -> String {
     if number == 0 {
         return name.to_owned();
     }
-    match name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) {
-        Some((stem, ending)) => format!("{stem} ({number}).{ending}"),
-        None => format!("{name} ({number})"),
-    }
+    let (stem, ending) = match name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) {
+        Some((stem, ending)) => (stem, format!(" ({number}).{ending}")),
+        None => (name, format!(" ({number})")),
+    };
+    // File systems take 255 bytes.
+    let stem = &stem[..stem.floor_char_boundary(FILE_NAME_BYTES_MAX.saturating_sub(ending.len()))];
+    format!("{stem}{ending}")
 }
 
 /// Hands the file at `path` in, to be sent under its own name.
@@ -226,6 +230,7 @@ mod tests {
 
     #[test]
     fn nothing_is_written_over() {
+        assert_eq!(numbered(&"x".repeat(255), 7).len(), 255);
         let folder = tempfile::tempdir().unwrap();
         for (number, expected) in [(1u8, "a.txt"), (2, "a (1).txt"), (3, "a (2).txt")] {
             assert_eq!(write(Some(folder.path()), "a.txt", &[number]).unwrap(), folder.path().join(expected));

@@ -415,6 +415,10 @@ impl Lifecycle {
         match notice {
             Notice::Listening(addresses) => {
                 view.addresses = addresses.iter().map(|address| format!("{address}/p2p/{}", view.peer)).collect();
+                // One that is listened on again did not fail.
+                let failed = view.listen_failed.take();
+                view.listen_failed =
+                    failed.filter(|failed| !addresses.iter().any(|it| failed.starts_with(&it.to_string())));
             }
             Notice::ListenFailed(address) => {
                 view.problem = Some(format!("cannot listen on {address}"));

@@ -1,16 +1,16 @@
 //! What a picture file says beside the picture: where it was made and when, by which camera, in which program. None of
 //! that is to travel, so only what is needed to show the picture stays.
 //!
-//! Formats: JPEG (ITU-T T.81, Annex B; Exif 2.32 for the orientation), PNG (W3C, 11.2 and 11.3), WebP (RFC 9649). A file
-//! that is cut or twisted stays as it is: nothing can be said about it.
+//! Formats: JPEG (ITU-T T.81, Annex B; Exif 2.32 for the orientation), PNG (W3C, 11.2 and 11.3), WebP (RFC 9649). A picture
+//! that is twisted, or of a kind that says such things and is not understood here (HEIC, AVIF, TIFF), is told from what
+//! is no picture: nobody can know what it says.
 
 /// Marker of a start of image, of its end, of a scan.
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
-/// Application segments that say how colours are meant: JFIF, colour profiles, Adobe's transform.
-const JPEG_KEPT: [u8; 3] = [0xE0, 0xE2, 0xEE];
-const ICC_NAME: &[u8] = b"ICC_PROFILE\0";
+/// Application segments that say how colours are meant, and how each begins: JFIF, colour profiles, Adobe's transform.
+const JPEG_KEPT: [(u8, &[u8]); 3] = [(0xE0, b"JFIF\0"), (0xE2, b"ICC_PROFILE\0"), (0xEE, b"Adobe")];
 const EXIF_NAME: &[u8] = b"Exif\0\0";
 const ORIENTATION: u16 = 0x0112;
 /// Chunks without which a PNG would look otherwise, moving ones included.
@@ -23,14 +23,35 @@ const WEBP_KEPT: [&[u8; 4]; 7] = [b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b
 /// Flags of a VP8X chunk that announce Exif and XMP.
 const WEBP_NOTES: u8 = 0b0000_1100;
 
-/// A picture file without what it says beside the picture; `None` if it is none, or cannot be taken apart.
-pub(crate) fn clean(bytes: &[u8]) -> Option<Vec<u8>> {
-    match bytes {
-        [0xFF, SOI, ..] => jpeg(bytes),
+/// What a file is, as far as it may tell of more than itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cleaned {
+    /// No picture.
+    Other,
+    /// A picture without what it says beside the picture.
+    Picture(Vec<u8>),
+    /// A picture that cannot be taken apart.
+    Stuck,
+}
+
+/// A picture file without what it says beside the picture.
+pub(crate) fn clean(bytes: &[u8]) -> Cleaned {
+    let clean = match bytes {
+        [0xFF, SOI, 0xFF, ..] => jpeg(bytes),
         _ if bytes.starts_with(PNG_MAGIC) => png(bytes),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(bytes),
-        _ => None,
-    }
+        // TIFF, and raw pictures that are made like it.
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => None,
+        // ISO/IEC 14496-12: films begin so as well, with other brands.
+        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] if is_still(brand) => None,
+        _ => return Cleaned::Other,
+    };
+    clean.map_or(Cleaned::Stuck, Cleaned::Picture)
+}
+
+/// HEIC and AVIF (ISO/IEC 23008-12).
+fn is_still(brand: &[u8]) -> bool {
+    [b"hei", b"hev", b"avi", b"mif", b"msf"].iter().any(|name| brand.starts_with(*name))
 }
 
 /// A marker and its segment, the length included; segments of a scan have its data behind them.
@@ -61,15 +82,20 @@ fn jpeg(bytes: &[u8]) -> Option<Vec<u8>> {
                     clean.extend(only_orientation(turned));
                 }
             }
-            // Else several pictures in one file.
-            0xE2 if !contents.starts_with(ICC_NAME) => {}
-            0xE0..=0xEF | 0xFE if !JPEG_KEPT.contains(marker) => {}
+            0xE0..=0xEF if !JPEG_KEPT.iter().any(|(kept, name)| kept == marker && contents.starts_with(name)) => {}
+            0xFE => {}
             _ => {
                 clean.extend([0xFF, *marker]);
                 clean.extend(segment);
             }
         }
-        let data = if *marker == SOS { scan_bytes(after)? } else { 0 };
+        let data = if *marker == SOS { scan_bytes(after) } else { Some(0) };
+        let Some(data) = data else {
+            // Its end was cut off, as some cameras do: viewers show it all the same.
+            clean.extend(after);
+            clean.extend([0xFF, EOI]);
+            return Some(clean);
+        };
         clean.extend(after.get(..data)?);
         rest = after.get(data..)?;
     }
@@ -194,7 +220,7 @@ mod tests {
             noted.extend(&comment);
             noted.extend(&PHOTO[2..]);
             noted.extend(b"another picture, with GPS");
-            let clean = clean(&noted).unwrap();
+            let Cleaned::Picture(clean) = clean(&noted) else { panic!() };
             for note in [b"GPS".as_slice(), b"secret", b"another"] {
                 assert!(has(&noted, note) && !has(&clean, note));
             }
@@ -203,7 +229,7 @@ mod tests {
             assert!(decode(&clean) == decode(PHOTO));
             let at = clean.windows(6).position(|part| part == EXIF_NAME).map(|at| at + 6);
             assert_eq!(at.and_then(|at| orientation(&clean[at..])), (turned > 1).then_some(turned));
-            assert_eq!(super::clean(&clean), Some(clean), "once is enough");
+            assert_eq!(super::clean(&clean), Cleaned::Picture(clean), "once is enough");
         }
     }
 
@@ -216,8 +242,8 @@ mod tests {
         let notes = [chunk(b"tEXt", b"Author"), chunk(b"eXIf", b"GPS"), chunk(b"zzZz", b"odd")].concat();
         let at = PNG_MAGIC.len() + 25;
         let noted = [&shown[..at], &notes, &shown[at..], b"behind the end"].concat();
-        assert_eq!(clean(&noted), Some(shown));
-        assert_eq!(clean(&noted[..at + 3]), None, "cut");
+        assert_eq!(clean(&noted), Cleaned::Picture(shown));
+        assert_eq!(clean(&noted[..at + 3]), Cleaned::Stuck, "cut");
 
         let chunk = |name: &[u8; 4], data: &[u8]| {
             let padding = vec![0; data.len() % 2];
@@ -228,14 +254,28 @@ mod tests {
         let head = |flags: u8| chunk(b"VP8X", &[flags, 0, 0, 0, 1, 0, 0, 1, 0, 0]);
         let noted = [head(0b0001_1100), chunk(b"VP8 ", b"abc"), chunk(b"EXIF", b"GPS"), chunk(b"XMP ", b"me")].concat();
         let shown = [head(0b0001_0000), chunk(b"VP8 ", b"abc")].concat();
-        assert_eq!(clean(&riff(&noted)), Some(riff(&shown)));
+        assert_eq!(clean(&riff(&noted)), Cleaned::Picture(riff(&shown)));
     }
 
     #[test]
-    fn what_is_no_picture_stays() {
-        for other in [b"".as_slice(), b"GIF89a", b"%PDF", &[0xFF, SOI], &[0xFF, SOI, 0xFF, 0xE1, 0, 1], PNG_MAGIC] {
-            assert_eq!(clean(other), None);
+    fn what_is_no_picture_stays_and_what_cannot_be_taken_apart_is_told() {
+        for other in [b"".as_slice(), b"GIF89a", b"%PDF", b"\0\0\0\x18ftypmp42", &[0xFF, SOI]] {
+            assert_eq!(clean(other), Cleaned::Other);
         }
+        let heic = b"\0\0\0\x18ftypheic";
+        for stuck in [heic.as_slice(), b"\0\0\0\x18ftypavif", b"II*\0", PNG_MAGIC, &[0xFF, SOI, 0xFF, 0xE1, 0, 1]] {
+            assert_eq!(clean(stuck), Cleaned::Stuck);
+        }
+    }
+
+    #[test]
+    fn a_thumbnail_goes_and_a_photo_without_its_end_is_cleaned_all_the_same() {
+        let thumbnail = [&[0xFF, 0xE0, 0, 12], b"JFXX\0thumb".as_slice()].concat();
+        let cut = &PHOTO[..PHOTO.len() - 2];
+        let noted = [&cut[..2], &thumbnail, &exif(6, true), &cut[2..]].concat();
+        let Cleaned::Picture(clean) = clean(&noted) else { panic!() };
+        assert!(!has(&clean, b"thumb") && !has(&clean, b"GPS") && clean.ends_with(&[0xFF, EOI]));
+        assert!(crate::picture::jpeg(&clean).is_ok());
     }
 
     proptest! {
@@ -249,7 +289,7 @@ mod tests {
                 let at = usize::from(flip) % bytes.len().max(1);
                 if let Some(byte) = bytes.get_mut(at) { *byte ^= 1 << (flip % 8); }
             }
-            if let Some(clean) = clean(&bytes) {
+            if let Cleaned::Picture(clean) = clean(&bytes) {
                 // An orientation may have stood there without the end of its directory.
                 prop_assert!(clean.len() <= bytes.len() + bytes.len() / 8 + 8);
             }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use starling_messenger::FILE_BYTES_MAX;
+use starling_messenger::backup::{BackupRecord, Import};
 use starling_messenger::record::RecordKind;
 use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Reply, Target};
-use starling_messenger::view::{Event, FileKind, MessageBody, PartsState, Voice};
-use starling_messenger::{FILE_BYTES_MAX, backup::Import};
+use starling_messenger::view::{DeliveryStage, Event, FileKind, MessageBody, PartsState, Voice};
 use starling_wire::limits::CELL_LARGE_BYTES;
 
 use crate::net::{Crash, Net};
@@ -238,10 +239,23 @@ fn a_backup_has_the_files_that_came_and_those_on_their_way() {
     let at_bob: Vec<_> =
         files(&net, BOB, ana).into_iter().map(|(name, text, bytes)| (name, text, bytes.len())).collect();
     assert_eq!(at_bob.last(), Some(&("half".to_owned(), "half".to_owned(), 60_000)));
-    // A backup whose file does not stand before its message is damaged.
-    let mut import = Import::new();
-    let twisted = backup.iter().filter(|record| record.kind != 12 && record.kind != 10);
-    assert!(twisted.map(|record| import.take(record.kind, &record.bytes)).any(|taken| taken.is_err()));
+    // A file that does not stand before its message is damage, and so is a waiting one without its file.
+    let taken = |records: &[&BackupRecord]| {
+        let mut import = Import::new();
+        let mut take = |record: &&BackupRecord| import.take(record.kind, &record.bytes).is_err();
+        records.iter().position(|record| take(record))
+    };
+    let (file, waiting) = (22, 10);
+    let all: Vec<&BackupRecord> = backup.iter().collect();
+    let at =
+        backup.iter().position(|record| record.kind == file && record.bytes.len() < 50_000).expect("one that came");
+    let mut moved = all.clone();
+    moved.swap(at, at + 1);
+    assert_eq!((taken(&all), taken(&moved)), (None, Some(at + 2)));
+    let at = backup.iter().position(|record| record.kind == waiting).expect("one on its way");
+    let mut without = all.clone();
+    without.remove(at - 1);
+    assert_eq!((all[at - 1].kind, taken(&without)), (file, Some(at - 1)));
     net.check();
 }
 
@@ -296,4 +310,46 @@ fn all_that_a_stranger_sent_comes_when_they_are_accepted() {
     let bob = net.contact(ANA);
     assert_eq!(files(&net, ANA, bob).len(), 12);
     net.check();
+}
+
+#[test]
+fn a_file_whose_bytes_are_lost_is_given_up_and_nothing_else() {
+    let (mut net, bob, ana) = Net::two_friends();
+    net.stop(BOB);
+    let number = send(&mut net, ANA, bob, "lost", file("a", bytes(20_000)));
+    let text = net.send(ANA, bob, "not lost");
+    net.run(2_000);
+    net.stop(ANA);
+    net.nodes[ANA].vault.retain(|key, _| key.kind != RecordKind::WaitingFile);
+    net.restart(ANA, true);
+    net.restart(BOB, true);
+    for node in [ANA, BOB] {
+        net.link_with_all(node);
+    }
+    net.run(30_000);
+    assert!(net.delivered(ANA, text) && !net.delivered(ANA, number));
+    assert_eq!(net.stage(ANA, number), Some(DeliveryStage::Expired));
+    assert_eq!(net.received(BOB), ["not lost"]);
+    assert_eq!(files(&net, ANA, bob).len(), 1, "what the history has of it stays");
+    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    let _ = ana;
+}
+
+#[test]
+fn a_full_load_of_files_keeps_no_text_and_no_deletion_back() {
+    let (mut net, bob, _) = Net::two_friends();
+    net.isolate(ANA);
+    let mut sent = Vec::new();
+    let full = loop {
+        match net.command(ANA, command(bob, "", file("a", vec![7; FILE_BYTES_MAX]))) {
+            Reply::Message { message, .. } => sent.push(message.number),
+            other => break other,
+        }
+        assert!(sent.len() < 300);
+    };
+    assert_eq!((full, sent.len()), (Reply::Refused(CommandError::OutboxFull), 263));
+    net.send(ANA, bob, "a text goes on");
+    let delete = Command::Delete { target: target(&net, ANA, sent[0]), for_both: true };
+    assert_eq!(net.command(ANA, delete), Reply::Done);
+    send(&mut net, ANA, bob, "", file("a", vec![7; FILE_BYTES_MAX]));
 }

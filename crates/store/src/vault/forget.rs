@@ -21,14 +21,16 @@ pub const STATE_KEY_AGE_MS_MAX: u64 = 24 * 3_600_000;
 /// Time from one state key to the next that a deletion asks for, ms: a peer that makes sessions come and go
 /// must not have all records written without end.
 pub const STATE_KEY_AGE_MS_MIN: u64 = 60_000;
+/// Bytes that new state keys may cost a millisecond, on the average: 64 KiB a second.
+const FORGET_BYTES_PER_MS: u64 = 64;
 /// How long it rests when the disk is too short of room, ms.
 const SHORT_DISK_REST_MS: u64 = 600_000;
 /// Records of one piece.
 const PIECE_RECORDS: usize = 128;
 /// Bytes of records after which a piece ends.
 const PIECE_BYTES: usize = 256 << 10;
-/// Kinds under the state key: what loses its point if an old copy stays readable, and is small enough to be
-/// written anew each day.
+/// Kinds under the state key: what loses its point if an old copy stays readable, and is bounded, so that it can be
+/// written anew each day: a few megabytes, up to 128 MiB when peers leave contents unfinished.
 const STATE_KINDS: [RecordKind; 10] = [
     RecordKind::Prekeys,
     RecordKind::Invite,
@@ -73,6 +75,8 @@ pub(crate) struct Forgetting {
     directory: PathBuf,
     /// The disk was short: it rests until then, ms since 1970.
     rests_until_unix_ms: u64,
+    /// Bytes of records that the last new key cost.
+    written_bytes: u64,
 }
 
 impl std::fmt::Debug for Forgetting {
@@ -92,7 +96,16 @@ impl Forgetting {
     ) -> Result<Self, VaultError> {
         let waiting = if file.has_leftover() { Some(state_keys_of(records)?) } else { None };
         let directory = directory.to_owned();
-        Ok(Self { file, asked, waiting, unread: 0, stalled: false, directory, rests_until_unix_ms: 0 })
+        Ok(Self {
+            file,
+            asked,
+            waiting,
+            unread: 0,
+            stalled: false,
+            directory,
+            rests_until_unix_ms: 0,
+            written_bytes: 0,
+        })
     }
 
     /// How long the next step may wait.
@@ -101,7 +114,10 @@ impl Forgetting {
             return Duration::from_millis(STATE_KEY_AGE_MS_MAX);
         }
         let made = self.file.made_unix_ms();
-        let age_max = if self.asked { STATE_KEY_AGE_MS_MIN } else { STATE_KEY_AGE_MS_MAX };
+        // Parts that a peer never finishes may be many megabytes: they are not to be written again each minute.
+        let pace_ms = self.written_bytes / FORGET_BYTES_PER_MS;
+        let asked_ms = STATE_KEY_AGE_MS_MIN.max(pace_ms).min(STATE_KEY_AGE_MS_MAX);
+        let age_max = if self.asked { asked_ms } else { STATE_KEY_AGE_MS_MAX };
         let due = match self.waiting {
             Some(_) => 0,
             // A key from the future was made under a clock that was wrong.
@@ -124,6 +140,7 @@ impl Forgetting {
             records.use_state_keys(&self.file.keys());
             self.asked = false;
             self.unread = 0;
+            self.written_bytes = 0;
             self.waiting = Some(state_keys_of(records)?);
             return Ok(());
         };
@@ -144,6 +161,7 @@ impl Forgetting {
             match records.get(&key) {
                 Ok(Some(value)) => {
                     bytes = bytes.saturating_add(value.len());
+                    self.written_bytes = self.written_bytes.saturating_add(value.len() as u64);
                     batch.put(key, &value)?;
                 }
                 Ok(None) => {}

@@ -15,7 +15,7 @@ use starling_api::file::{Blob, FILE_BYTES_MAX, UPLOAD_BYTES_MAX};
 use starling_api::{ApiError, Code};
 use starling_messenger::turn::MessageNumber;
 
-use crate::picture;
+use crate::picture::{self, Cleaned};
 use crate::server::answer::{Answer, Fault, PathId, created};
 use crate::server::app::App;
 use crate::server::{convert, reads};
@@ -27,15 +27,19 @@ const DROPPED_BYTES_MAX: usize = 16 << 20;
 pub(crate) async fn keep(State(app): State<Arc<App>>, body: Body) -> Answer {
     app.check_open()?;
     let given = read(body).await?;
-    let clean = picture::clean(&given);
-    let removed = clean.as_ref().map_or(0, |clean| given.len().saturating_sub(clean.len()));
-    let bytes = clean.unwrap_or(given);
+    let (removed, bytes) = match picture::clean(&given) {
+        Cleaned::Other => (0, given),
+        Cleaned::Picture(clean) => (given.len().saturating_sub(clean.len()), clean),
+        Cleaned::Stuck => return Err(stuck()),
+    };
     if bytes.is_empty() {
         return Err(ApiError::new(Code::BadRequest, "The file is empty.").into());
     }
     if bytes.len() > FILE_BYTES_MAX {
         return Err(too_large(Some(bytes.len())));
     }
+    // It may have been locked meanwhile.
+    app.check_open()?;
     let blake3 = blake3::hash(&bytes).to_hex().to_string();
     let counted = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let (length, removed_bytes) = (counted(bytes.len()), counted(removed));
@@ -55,6 +59,16 @@ async fn read(body: Body) -> Result<Vec<u8>, Fault> {
         }
     }
     if arrived > UPLOAD_BYTES_MAX { Err(too_large(Some(arrived))) } else { Ok(bytes) }
+}
+
+fn stuck() -> Fault {
+    let words =
+        "This picture cannot be taken apart here, so what it may say of place, time and camera cannot be taken out.";
+    ApiError::new(Code::BadRequest, words)
+        .hint(
+            "Save it as JPEG, PNG or WebP and send that; or pack it into an archive, to send it with all that it says.",
+        )
+        .into()
 }
 
 fn too_large(bytes: Option<usize>) -> Fault {
@@ -90,7 +104,14 @@ pub(crate) async fn blob(State(app): State<Arc<App>>, PathId(id): PathId<'b'>) -
     Ok(response)
 }
 
+/// A file that is to be sent and is not here, or not any more.
+pub(crate) fn not_handed_in() -> Fault {
+    ApiError::new(Code::NoSuchFile, "The file is not here: it waits for ten minutes, and until the node is locked.")
+        .hint("Hand it in again, then send.")
+        .into()
+}
+
 /// The file is not there, or not any more.
-pub(crate) fn no_such_file() -> Fault {
+fn no_such_file() -> Fault {
     ApiError::new(Code::NoSuchFile, "There is no such file; its message may have been deleted.").into()
 }

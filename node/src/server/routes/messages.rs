@@ -15,7 +15,7 @@ use starling_messenger::conversation::arrange;
 use starling_messenger::turn::{Command, CommandError, ContactNumber, MessageNumber, OutgoingFile, Reply, Target};
 use starling_messenger::view::{self, DeliveryStage, MessageView, TraceLine, TraceStep};
 
-use super::blobs::no_such_file;
+use super::blobs::not_handed_in;
 use super::people::{all_contacts, find_contact};
 use crate::core::preferences::Preference;
 use crate::server::answer::{Answer, Fault, Json, Parameters, PathId, created, ok};
@@ -149,7 +149,11 @@ pub(crate) async fn send(
         client_id,
         expires_s: message.expires_s,
     };
-    let reply = app.ask(command).await.map_err(|fault| if gone { no_such_file() } else { fault })?;
+    let reply = app.ask(command).await.map_err(|fault| {
+        // The core was given no bytes, and knows no message under that id.
+        let is_empty = fault.0.code == Code::BadRequest && fault.0.field.as_deref() == Some("attachments");
+        if gone && is_empty { not_handed_in() } else { fault }
+    })?;
     match reply {
         // What was asked first counts, whatever this request says under the same id.
         Reply::Message { message, known: true } => match reads::message(&app, message.number).await {
@@ -178,7 +182,7 @@ fn outgoing(app: &App, attached: Vec<Attach>, may_be_known: bool) -> Result<Opti
     let Some(Attach { blob, name, voice }) = attached.into_iter().next() else { return Ok(None) };
     let bytes = app.blobs.get(blob, Instant::now());
     if bytes.is_none() && !may_be_known {
-        return Err(no_such_file());
+        return Err(not_handed_in());
     }
     let voice = voice.map(|voice| view::Voice { duration_ms: voice.duration_ms, peaks: voice.peaks });
     Ok(Some(Box::new(OutgoingFile { name, voice, bytes: bytes.unwrap_or_default() })))
