@@ -576,9 +576,10 @@ fileTests({ test, friends, chat, write, accessible, shot, tabTo });
 test("weight and first paint", async () => {
   const { a, end } = await friends();
   await a.locator(".chats a").waitFor();
-  const bytes = await a.evaluate(() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation")).filter((one) => /\/page\/|\/$/.test(new URL(one.name).pathname)).reduce((sum, one) => sum + one.decodedBodySize, 0));
+  const [sent, bytes] = await a.evaluate(() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation")).filter((one) => /\/page\/|\/$/.test(new URL(one.name).pathname)).reduce(([packed, plain], one) => [packed + one.encodedBodySize, plain + one.decodedBodySize], [0, 0]));
   assert.ok(bytes > 20_000 && bytes <= 150 * 1024, `the page weighs ${bytes} bytes`);
-  console.log(`    ${bytes} bytes in all; first contentful paint ${Math.round(await a.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0))} ms`);
+  assert.ok(sent < bytes / 2, `${sent} bytes of ${bytes} come: it is not packed`);
+  console.log(`    ${bytes} bytes in all, ${sent} packed; first contentful paint ${Math.round(await a.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0))} ms`);
   await end();
 });
 
