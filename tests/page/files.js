@@ -31,9 +31,9 @@ function noted(jpeg) {
   return Buffer.concat([jpeg.subarray(0, 2), Buffer.from([0xff, 0xe1, 0, exif.length + 2]), exif, jpeg.subarray(2)]);
 }
 
-/** A PNG's first chunk: all that says how large it is. */
+/** A PNG of all the chunks that one needs, and nothing that makes a picture; its head says how large it is. */
 function pngHead(width, height) {
-  const head = Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR........\x08\x06\0\0\0....", "latin1");
+  const head = Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR........\x08\x06\0\0\0....\0\0\0\x08IDATnonsense....\0\0\0\0IEND....", "latin1");
   head.writeUInt32BE(width, 16);
   head.writeUInt32BE(height, 20);
   return head;
