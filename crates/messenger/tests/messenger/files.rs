@@ -243,7 +243,7 @@ fn a_backup_has_the_files_that_came_and_those_on_their_way() {
     let taken = |records: &[&BackupRecord]| {
         let mut import = Import::new();
         let mut take = |record: &&BackupRecord| import.take(record.kind, &record.bytes).is_err();
-        records.iter().position(|record| take(record))
+        records.iter().position(take)
     };
     let (file, waiting) = (22, 10);
     let all: Vec<&BackupRecord> = backup.iter().collect();
