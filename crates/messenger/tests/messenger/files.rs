@@ -242,7 +242,7 @@ fn a_backup_has_the_files_that_came_and_those_on_their_way() {
     // A file that does not stand before its message is damage, and so is a waiting one without its file.
     let taken = |records: &[&BackupRecord]| {
         let mut import = Import::new();
-        let mut take = |record: &&BackupRecord| import.take(record.kind, &record.bytes).is_err();
+        let take = |record: &&BackupRecord| import.take(record.kind, &record.bytes).is_err();
         records.iter().position(take)
     };
     let (file, waiting) = (22, 10);
