@@ -141,6 +141,8 @@ fn peers_that_do_not_answer_or_do_not_carry_are_told_apart() {
     let mut facts = well();
     network(&mut facts).mismatches = 1;
     assert_eq!(found(&facts, Peers).len(), 2, "that some others are there helps those two nothing");
+    assert_eq!(examine(&facts).verdict, Verdict::Warn, "a stranger's node is no fault of this one");
+    facts.peers.clear();
     assert_eq!(examine(&facts).verdict, Verdict::Fail);
 }
 
