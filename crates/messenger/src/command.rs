@@ -13,7 +13,7 @@ use crate::contact::{Contact, check_name};
 use crate::expiry::check_expiry;
 use crate::file::{FILE_BYTES_MAX, FileView, Voice, is_ogg_opus};
 use crate::messenger::Messenger;
-use crate::outbox::{Item, Load, Outbox, OwnText};
+use crate::outbox::{Item, Load, OUTBOX_BYTES_MAX, Outbox, OwnText};
 use crate::parts::part_bytes;
 use crate::record::FileRecord;
 use crate::stored::Dirty;
@@ -84,6 +84,12 @@ impl ClientIds {
 pub const TEXT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 impl Outbox {
+    /// Whether no more files are taken, nor what goes in parts.
+    fn is_full_of_bytes(&self) -> bool {
+        let open = self.iter().filter(|item| item.expired_unix_ms.is_none());
+        open.map(Item::bytes_in_parts).sum::<usize>() >= OUTBOX_BYTES_MAX
+    }
+
     /// Texts that wait on this computer, and texts that nobody confirmed and nobody gave up.
     fn counts(&self) -> (u32, u32) {
         let mut counts = (0, 0);

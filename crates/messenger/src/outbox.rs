@@ -216,7 +216,7 @@ impl Item {
     }
 
     /// Bytes of its content, if that goes in parts; a large one in one envelope counts as well.
-    fn bytes_in_parts(&self) -> usize {
+    pub(crate) fn bytes_in_parts(&self) -> usize {
         match &self.load {
             Load::Text(text) => match (&text.file, &text.view.body) {
                 (Some(file), _) => file.len(),
@@ -567,12 +567,6 @@ impl Outbox {
     /// Whether no more texts are taken, nor parts of them.
     pub(crate) fn is_full(&self) -> bool {
         self.texts >= OUTBOX_TEXTS_MAX
-    }
-
-    /// Whether no more files are taken, nor what goes in parts.
-    pub(crate) fn is_full_of_bytes(&self) -> bool {
-        let open = self.iter().filter(|item| item.expired_unix_ms.is_none());
-        open.map(Item::bytes_in_parts).sum::<usize>() >= OUTBOX_BYTES_MAX
     }
 
     /// Whether no more envelopes that nobody confirms are sent for now.
