@@ -83,10 +83,6 @@ fn knows(net: &Net, node: usize, text: &str) -> bool {
     net.nodes[node].vault.values().any(|value| value.windows(text.len()).any(|part| part == text.as_bytes()))
 }
 
-fn records(net: &Net, node: usize, kind: RecordKind) -> usize {
-    net.nodes[node].vault.keys().filter(|key| key.kind == kind).count()
-}
-
 fn changes_told(net: &Net, node: usize) -> usize {
     net.nodes[node].events.iter().filter(|event| matches!(event, Event::MessageChanged { .. })).count()
 }
@@ -114,7 +110,7 @@ fn both_sides_see_reactions_wordings_and_ends() {
     assert_eq!(changes_told(&net, BOB), 4, "his own, and three of hers");
     for node in [ANA, BOB] {
         assert!(!knows(&net, node, "to regret") && !knows(&net, node, "to reword"));
-        assert_eq!(records(&net, node, RecordKind::Outbox), 0, "all was confirmed");
+        assert_eq!(net.records(node, RecordKind::Outbox), 0, "all was confirmed");
     }
     // Another one in its place, and none.
     react(&mut net, BOB, liked, Some("😀"));
@@ -146,7 +142,7 @@ fn an_edit_and_a_reaction_that_overtake_their_text_wait_for_it() {
         edit(net, ANA, text, "third wording");
         react(net, ANA, text, Some("❤️"));
     });
-    assert_eq!(records(&net, BOB, RecordKind::Early), 1);
+    assert_eq!(net.records(BOB, RecordKind::Early), 1);
     // And over a restart.
     net.stop(BOB);
     net.restart(BOB, true);
@@ -157,7 +153,7 @@ fn an_edit_and_a_reaction_that_overtake_their_text_wait_for_it() {
     assert_eq!(net.received(BOB), ["third wording"]);
     assert_eq!(shown(&net, BOB, ana), [(false, Some("third wording".into()), true, vec![(false, "❤️".to_owned())])]);
     assert_same(&net, bob, ana);
-    assert_eq!(records(&net, BOB, RecordKind::Early), 0);
+    assert_eq!(net.records(BOB, RecordKind::Early), 0);
     net.check();
 }
 
@@ -168,7 +164,7 @@ fn a_text_that_comes_after_its_end_says_nothing_and_nobody_is_told_that_one_came
         net.run(200);
         assert_eq!(delete(net, ANA, text, true), Reply::Done);
     });
-    assert_eq!(records(&net, BOB, RecordKind::Early), 1);
+    assert_eq!(net.records(BOB, RecordKind::Early), 1);
     // Ana's node does not send it any more, but what left it before comes in the end.
     net.release_withheld();
     net.run(10_000);
@@ -177,7 +173,7 @@ fn a_text_that_comes_after_its_end_says_nothing_and_nobody_is_told_that_one_came
     assert_eq!(shown(&net, ANA, bob), [(true, None, false, vec![])]);
     assert_same(&net, bob, ana);
     assert!(!knows(&net, BOB, "late") && !knows(&net, ANA, "late"));
-    assert_eq!(records(&net, BOB, RecordKind::Early), 0);
+    assert_eq!(net.records(BOB, RecordKind::Early), 0);
     net.check();
 }
 
@@ -196,7 +192,7 @@ fn the_highest_wording_counts_whichever_came_last() {
     net.run(60_000);
     assert_eq!(shown(&net, BOB, ana), [(false, Some("three".into()), true, vec![])]);
     assert_same(&net, bob, ana);
-    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0, "the older one was confirmed too");
+    assert_eq!(net.records(ANA, RecordKind::Outbox), 0, "the older one was confirmed too");
     net.check();
 }
 
@@ -241,7 +237,7 @@ fn nobody_changes_what_another_wrote() {
         net.command(node, Command::React { target: target.clone(), emoji: Some("👎".into()) });
         net.command(node, Command::Delete { target, for_both: true });
         net.run(3_000);
-        assert_eq!(records(&net, node, RecordKind::Outbox), 0, "it was confirmed all the same");
+        assert_eq!(net.records(node, RecordKind::Outbox), 0, "it was confirmed all the same");
         if node == BOB {
             // What he did to his own copy is his own affair.
             assert_eq!(shown(&net, ANA, bob)[0].1.as_deref(), Some("mine"));
@@ -306,7 +302,7 @@ fn deleted_here_alone_it_stays_with_the_other() {
     edit(&mut net, BOB, own, "reworded");
     net.run(3_000);
     assert!(net.history(ANA).is_empty());
-    assert_eq!(records(&net, BOB, RecordKind::Outbox), 0);
+    assert_eq!(net.records(BOB, RecordKind::Outbox), 0);
     net.check();
 }
 
@@ -318,7 +314,7 @@ fn what_never_left_is_never_heard_of() {
     edit(&mut net, ANA, text, "on third thought");
     react(&mut net, ANA, text, Some("🤔"));
     delete(&mut net, ANA, text, true);
-    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    assert_eq!(net.records(ANA, RecordKind::Outbox), 0);
     assert!(!knows(&net, ANA, "thought"));
     for other in [BOB, 2, 3] {
         net.link(ANA, other);
@@ -451,7 +447,7 @@ fn a_backup_carries_what_has_changed_and_what_is_still_to_be_told() {
     net.run(20_000);
     assert_eq!(shown(&net, restored, bob), before);
     assert_eq!(mirrored(shown(&net, BOB, ana)), before);
-    assert_eq!(records(&net, restored, RecordKind::Outbox), 0);
+    assert_eq!(net.records(restored, RecordKind::Outbox), 0);
     // The new device goes on above what the old one said.
     edit(&mut net, restored, texts[1], "edited anew");
     react(&mut net, restored, texts[3], Some("❤️"));

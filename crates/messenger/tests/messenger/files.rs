@@ -37,10 +37,6 @@ fn send(net: &mut Net, node: usize, contact: ContactNumber, text: &str, file: Ou
     }
 }
 
-fn records(net: &Net, node: usize, kind: RecordKind) -> usize {
-    net.nodes[node].vault.keys().filter(|key| key.kind == kind).count()
-}
-
 /// What of a message's bytes lies anywhere in a node's vault.
 fn knows(net: &Net, node: usize, bytes: &[u8]) -> bool {
     let probe = &bytes[bytes.len() / 2..][..16];
@@ -60,21 +56,6 @@ fn files(net: &Net, node: usize, contact: ContactNumber) -> Vec<(String, String,
     let bytes = |number| net.file(node, contact, number).expect("its bytes are there");
     let shown = all.iter().filter_map(|message| Some((message.number, of(&message.body)?)));
     shown.map(|(number, file)| (file.name, file.text, bytes(number))).collect()
-}
-
-fn run_until_some_came(net: &mut Net, node: usize) {
-    let came = (0..2_000).any(|_| {
-        net.run(1);
-        records(net, node, RecordKind::Part) > 0
-    });
-    assert!(came, "some parts come before the others");
-}
-
-fn delivered_within(net: &mut Net, node: usize, number: MessageNumber, seconds: u64) -> bool {
-    (0..seconds).any(|_| {
-        net.run(1_000);
-        net.delivered(node, number)
-    })
 }
 
 #[test]
@@ -99,7 +80,7 @@ fn files_of_all_sizes_arrive_byte_by_byte_among_texts() {
     assert_eq!(large, 2 + 1 + 4, "in large envelopes what costs less so");
     for node in [ANA, BOB] {
         let left = [RecordKind::Outbox, RecordKind::Part, RecordKind::WaitingFile];
-        assert_eq!(left.map(|kind| records(&net, node, kind)), [0; 3]);
+        assert_eq!(left.map(|kind| net.records(node, kind)), [0; 3]);
     }
     net.check();
 }
@@ -112,7 +93,7 @@ fn its_writer_sees_how_far_its_parts_came() {
     };
     let (number, first) = (message.number, PartsState { of: 4, stamped: 0, held: 0, delivered: 0 });
     assert_eq!(message.state.parts, Some(first), "from the start");
-    assert!(delivered_within(&mut net, ANA, number, 60));
+    assert!(net.delivered_within(ANA, number, 60));
     let states = net.nodes[ANA].events.iter().filter_map(|event| match event {
         Event::MessageState { number: of, state, .. } if *of == number => Some(state.parts),
         _ => None,
@@ -177,7 +158,7 @@ fn restarts_and_crashes_of_both_lose_no_byte() {
                     net.link_with_all(victim);
                 }
                 net.disarm(victim);
-                assert!(delivered_within(&mut net, ANA, number, 30), "victim {victim}, turn {nth}, {crash:?}");
+                assert!(net.delivered_within(ANA, number, 30), "victim {victim}, turn {nth}, {crash:?}");
                 assert_eq!(files(&net, BOB, ana), [("a".into(), "t".into(), bytes(30_000))]);
                 net.check();
             }
@@ -203,18 +184,18 @@ fn nothing_of_a_deleted_file_stays_on_either_side() {
     net.run(5_000);
     for (node, contact) in [(ANA, bob), (BOB, ana)] {
         assert!(!knows(&net, node, &bytes(5_000)));
-        assert_eq!((files(&net, node, contact).len(), records(&net, node, RecordKind::File)), (1, 1));
+        assert_eq!((files(&net, node, contact).len(), net.records(node, RecordKind::File)), (1, 1));
     }
     // Only here.
     net.command(ANA, Command::Delete { target: target(&net, ANA, other), for_both: false });
-    assert_eq!((records(&net, ANA, RecordKind::File), records(&net, BOB, RecordKind::File)), (0, 1));
+    assert_eq!((net.records(ANA, RecordKind::File), net.records(BOB, RecordKind::File)), (0, 1));
     // And one that is on its way.
     let number = send(&mut net, ANA, bob, "", file("c", bytes(40_000)));
     net.run(100);
     net.command(ANA, Command::Delete { target: target(&net, ANA, number), for_both: true });
     net.run(20_000);
     assert!(!knows(&net, ANA, &bytes(40_000)) && !knows(&net, BOB, &bytes(40_000)));
-    assert_eq!((records(&net, ANA, RecordKind::WaitingFile), records(&net, ANA, RecordKind::Outbox)), (0, 0));
+    assert_eq!((net.records(ANA, RecordKind::WaitingFile), net.records(ANA, RecordKind::Outbox)), (0, 0));
     net.check();
 }
 
@@ -225,14 +206,14 @@ fn a_backup_has_the_files_that_came_and_those_on_their_way() {
     send(&mut net, ANA, bob, "from Ana", file("went", bytes(9_000)));
     net.run(20_000);
     let number = send(&mut net, ANA, bob, "half", file("half", bytes(60_000)));
-    run_until_some_came(&mut net, BOB);
+    net.run_until_some_came(BOB);
     net.isolate(ANA);
     net.run(500);
     let backup = net.backup(ANA);
     net.stop(ANA);
     let restored = net.add_restored(&backup);
     net.link_with_all(restored);
-    assert!(delivered_within(&mut net, restored, number, 60));
+    assert!(net.delivered_within(restored, number, 60));
     let all: Vec<_> = files(&net, restored, bob).into_iter().map(|(name, _, bytes)| (name, bytes.len())).collect();
     let sizes = [("came", 10_000), ("went", 9_000), ("half", 60_000)].map(|(name, size)| (name.to_owned(), size));
     assert_eq!(BTreeSet::from_iter(all), BTreeSet::from(sizes));
@@ -271,7 +252,7 @@ fn a_file_that_disappears_leaves_nothing() {
     assert!(kept.iter().all(|record| record.kind != 22), "no backup keeps it");
     net.run(120_000);
     for node in [ANA, BOB] {
-        assert!(!knows(&net, node, &bytes(5_000)) && records(&net, node, RecordKind::File) == 0);
+        assert!(!knows(&net, node, &bytes(5_000)) && net.records(node, RecordKind::File) == 0);
     }
     net.check();
 }
@@ -331,7 +312,7 @@ fn a_file_whose_bytes_are_lost_is_given_up_and_nothing_else() {
     assert_eq!(net.stage(ANA, number), Some(DeliveryStage::Expired));
     assert_eq!(net.received(BOB), ["not lost"]);
     assert_eq!(files(&net, ANA, bob).len(), 1, "what the history has of it stays");
-    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    assert_eq!(net.records(ANA, RecordKind::Outbox), 0);
     let _ = ana;
 }
 

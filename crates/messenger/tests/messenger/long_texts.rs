@@ -21,27 +21,6 @@ fn long(bytes: usize) -> String {
     text
 }
 
-fn records(net: &Net, node: usize, kind: RecordKind) -> usize {
-    net.nodes[node].vault.keys().filter(|key| key.kind == kind).count()
-}
-
-/// Runs until a message is delivered; whether it is within `seconds`.
-fn delivered_within(net: &mut Net, node: usize, number: MessageNumber, seconds: u64) -> bool {
-    (0..seconds).any(|_| {
-        net.run(1_000);
-        net.delivered(node, number)
-    })
-}
-
-/// Runs until a node has some parts of a text, and not all.
-fn run_until_some_came(net: &mut Net, node: usize) {
-    let came = (0..2_000).any(|_| {
-        net.run(1);
-        records(net, node, RecordKind::Part) > 0
-    });
-    assert!(came, "some parts come before the others");
-}
-
 #[test]
 fn texts_of_all_lengths_arrive_whole_and_in_order_with_short_ones_between() {
     let (mut net, bob, ana) = Net::two_friends();
@@ -53,7 +32,7 @@ fn texts_of_all_lengths_arrive_whole_and_in_order_with_short_ones_between() {
     assert_eq!(net.conversation(BOB, ana), expected);
     assert_eq!(net.received(BOB).len(), texts.len());
     for node in [ANA, BOB] {
-        assert_eq!([RecordKind::Outbox, RecordKind::Part].map(|kind| records(&net, node, kind)), [0, 0]);
+        assert_eq!([RecordKind::Outbox, RecordKind::Part].map(|kind| net.records(node, kind)), [0, 0]);
     }
     net.check();
 }
@@ -69,7 +48,7 @@ fn a_text_is_as_far_as_its_last_part_and_shown_when_all_are_there() {
     let stage = net.stage(ANA, text);
     assert!(stage < Some(DeliveryStage::Delivered), "{stage:?}");
     assert!(net.received(BOB).is_empty());
-    assert!(delivered_within(&mut net, ANA, text, 60));
+    assert!(net.delivered_within(ANA, text, 60));
     assert_eq!(net.received(BOB), [long(6_000)]);
     let mut states = net.nodes[ANA].events.iter().filter_map(|event| match event {
         Event::MessageState { number, state, .. } if *number == text => Some(*state),
@@ -84,21 +63,21 @@ fn a_text_is_as_far_as_its_last_part_and_shown_when_all_are_there() {
 fn parts_that_came_stay_over_restarts_of_both() {
     let (mut net, bob, _) = Net::two_friends();
     net.send(ANA, bob, &long(TEXT_BYTES_MAX));
-    run_until_some_came(&mut net, BOB);
+    net.run_until_some_came(BOB);
     for round in 0..6 {
         let node = if round % 2 == 0 { BOB } else { ANA };
-        let came = records(&net, BOB, RecordKind::Part);
+        let came = net.records(BOB, RecordKind::Part);
         net.stop(node);
         net.run(5);
         net.restart(node, true);
         net.link_with_all(node);
-        assert!(records(&net, BOB, RecordKind::Part) >= came || !net.received(BOB).is_empty());
+        assert!(net.records(BOB, RecordKind::Part) >= came || !net.received(BOB).is_empty());
         net.run(4);
     }
     net.run(60_000);
     assert_eq!(net.received(BOB), [long(TEXT_BYTES_MAX)]);
-    assert_eq!(records(&net, BOB, RecordKind::Part), 0);
-    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    assert_eq!(net.records(BOB, RecordKind::Part), 0);
+    assert_eq!(net.records(ANA, RecordKind::Outbox), 0);
     net.check();
 }
 
@@ -116,7 +95,7 @@ fn a_crash_anywhere_loses_no_part() {
                     net.link_with_all(victim);
                 }
                 net.disarm(victim);
-                assert!(delivered_within(&mut net, ANA, number, 30), "victim {victim}, turn {nth}, {crash:?}");
+                assert!(net.delivered_within(ANA, number, 30), "victim {victim}, turn {nth}, {crash:?}");
                 assert_eq!(net.received(BOB), [long(7_000)], "victim {victim}, turn {nth}, {crash:?}");
                 net.check();
             }
@@ -146,7 +125,7 @@ fn long_texts_are_edited_and_deleted_like_others() {
     assert_eq!(net.conversation(BOB, ana), [(false, String::new())]);
     for node in [ANA, BOB] {
         assert_eq!(
-            [RecordKind::Outbox, RecordKind::Part, RecordKind::Early].map(|kind| records(&net, node, kind)),
+            [RecordKind::Outbox, RecordKind::Part, RecordKind::Early].map(|kind| net.records(node, kind)),
             [0; 3]
         );
         assert!(!net.nodes[node].vault.values().any(|value| value.windows(7).any(|part| part == b"oooo12\n")));
@@ -156,7 +135,7 @@ fn long_texts_are_edited_and_deleted_like_others() {
     net.run(100);
     net.command(ANA, Command::Delete { target: target(&net, ANA, number), for_both: true });
     net.run(20_000);
-    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    assert_eq!(net.records(ANA, RecordKind::Outbox), 0);
     assert!(net.conversation(BOB, ana).iter().all(|(_, text)| text.is_empty()));
     net.check();
 }
@@ -166,8 +145,8 @@ fn a_backup_goes_on_with_what_is_half_sent_and_half_received() {
     let (mut net, bob, ana) = Net::two_friends();
     let from_ana = net.send(ANA, bob, &long(IN_TEN_PARTS));
     let from_bob = net.send(BOB, ana, &long(IN_TEN_PARTS - 1));
-    run_until_some_came(&mut net, BOB);
-    run_until_some_came(&mut net, ANA);
+    net.run_until_some_came(BOB);
+    net.run_until_some_came(ANA);
     assert!(net.received(ANA).is_empty() && net.received(BOB).is_empty());
     net.isolate(ANA);
     net.run(500);
@@ -188,12 +167,12 @@ fn a_new_device_gets_the_parts_that_the_lost_one_had_confirmed() {
     let backup = net.backup(ANA);
     let number = net.send(BOB, ana, &long(IN_TEN_PARTS));
     // Ana's device confirms the first of them, and is lost before the others come.
-    run_until_some_came(&mut net, ANA);
+    net.run_until_some_came(ANA);
     net.publish_lost = true;
     net.run(60);
     net.publish_lost = false;
     net.run(300);
-    assert!(records(&net, ANA, RecordKind::Part) > 0 && !net.delivered(BOB, number));
+    assert!(net.records(ANA, RecordKind::Part) > 0 && !net.delivered(BOB, number));
     net.stop(ANA);
     net.run(2_000);
     let restored = net.add_restored(&backup);
@@ -217,7 +196,7 @@ fn a_stranger_s_long_text_is_there_when_they_are_accepted() {
     assert!(!net.delivered(BOB, number), "nothing is confirmed to a stranger");
     let Reply::Requests(requests) = net.command(ANA, Command::Requests) else { panic!() };
     net.command(ANA, Command::AnswerRequest { request: requests[0].number, accept: true, name: None });
-    assert!(delivered_within(&mut net, BOB, number, 30));
+    assert!(net.delivered_within(BOB, number, 30));
     assert_eq!(net.received(ANA), [long(8_000)]);
     net.check();
 }
@@ -240,6 +219,6 @@ fn what_nobody_took_expires_as_a_whole() {
         assert!(hours < 40 * 24, "it is given up some time");
     }
     net.sleep_hours(29 * 24);
-    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    assert_eq!(net.records(ANA, RecordKind::Outbox), 0);
     net.check();
 }

@@ -633,6 +633,28 @@ impl Net {
         self.stage(node, message) == Some(DeliveryStage::Delivered)
     }
 
+    /// How many records of a kind a node has stored.
+    pub(crate) fn records(&self, node: usize, kind: RecordKind) -> usize {
+        self.nodes[node].vault.keys().filter(|key| key.kind == kind).count()
+    }
+
+    /// Runs until a message is delivered; whether it is within `seconds`.
+    pub(crate) fn delivered_within(&mut self, node: usize, number: MessageNumber, seconds: u64) -> bool {
+        (0..seconds).any(|_| {
+            self.run(1_000);
+            self.delivered(node, number)
+        })
+    }
+
+    /// Runs until a node has some parts of a content, and not all.
+    pub(crate) fn run_until_some_came(&mut self, node: usize) {
+        let came = (0..2_000).any(|_| {
+            self.run(1);
+            self.records(node, RecordKind::Part) > 0
+        });
+        assert!(came, "some parts come before the others");
+    }
+
     /// Everything that must hold at the end.
     pub(crate) fn check(&mut self) {
         for node in &self.nodes {

@@ -87,10 +87,6 @@ fn envelopes(net: &Net, node: usize) -> usize {
     net.nodes[node].pushes.len()
 }
 
-fn records(net: &Net, node: usize, kind: RecordKind) -> usize {
-    net.nodes[node].vault.keys().filter(|key| key.kind == kind).count()
-}
-
 const READ: DeliveryStage = DeliveryStage::Read;
 const DELIVERED: DeliveryStage = DeliveryStage::Delivered;
 
@@ -114,8 +110,8 @@ fn what_was_read_is_shown_as_that_and_what_was_not_is_not() {
     assert_eq!(stages(&net, ANA, &texts), [READ; 3]);
     let told = |event: &&Event| matches!(event, Event::MessageRead { .. });
     assert_eq!(net.nodes[ANA].events.iter().filter(told).count(), 3, "of each once");
-    assert_eq!([ANA, BOB].map(|node| records(&net, node, RecordKind::Outbox)), [0, 0]);
-    assert_eq!([ANA, BOB].map(|node| records(&net, node, RecordKind::Reads)), [0, 0], "all was told");
+    assert_eq!([ANA, BOB].map(|node| net.records(node, RecordKind::Outbox)), [0, 0]);
+    assert_eq!([ANA, BOB].map(|node| net.records(node, RecordKind::Reads)), [0, 0], "all was told");
     assert_eq!(net.received(ANA).len(), 0, "it is no message");
     net.check();
 }
@@ -152,7 +148,7 @@ fn switched_off_what_was_not_told_yet_never_is_and_what_was_told_stays() {
     net.run(1_000);
     read_all(&mut net, BOB, ana);
     set(&mut net, BOB, false);
-    assert_eq!(records(&net, BOB, RecordKind::Reads), 0);
+    assert_eq!(net.records(BOB, RecordKind::Reads), 0);
     net.run(600_000);
     set(&mut net, ANA, false);
     assert_eq!(stages(&net, ANA, &[first, second]), [READ, DELIVERED]);
@@ -244,7 +240,7 @@ fn word_of_it_stands_for_a_confirmation_that_was_lost() {
     net.link_with_all(ANA);
     net.run(10_000);
     assert_eq!(stages(&net, ANA, &texts), [READ, READ]);
-    assert_eq!(records(&net, ANA, RecordKind::Outbox), 0);
+    assert_eq!(net.records(ANA, RecordKind::Outbox), 0);
     net.check();
 }
 
