@@ -22,6 +22,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
 /// when the answer comes.
 const DROPPED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The same of a body that is no JSON.
+const RAW_DROPPED_BYTES_MAX: usize = 16 << 20;
+
 /// An answer that is an error.
 #[derive(Debug)]
 pub(crate) struct Fault(pub(crate) ApiError);
@@ -121,6 +124,27 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Zeroizing<Vec<u8>>, Fau
         }
     }
     if arrived > BODY_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// A body that is no JSON, of at most `limit` bytes. What is too large is read and dropped for a while, so that its sender
+/// still listens to the answer; `too_large` is told how many bytes there were, if the end was reached.
+pub(crate) async fn read_bytes(
+    body: Body,
+    limit: usize,
+    too_large: impl FnOnce(Option<usize>) -> Fault,
+) -> Result<Vec<u8>, Fault> {
+    let (mut bytes, mut arrived) = (Vec::new(), 0_usize);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| ApiError::new(Code::BadRequest, "The body ended early."))?;
+        arrived = arrived.saturating_add(piece.len());
+        if arrived <= limit {
+            bytes.extend_from_slice(&piece);
+        } else if arrived > RAW_DROPPED_BYTES_MAX {
+            return Err(too_large(None));
+        }
+    }
+    if arrived > limit { Err(too_large(Some(arrived))) } else { Ok(bytes) }
 }
 
 fn too_large() -> Fault {

@@ -3,30 +3,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::response::{IntoResponse as _, Response};
-use futures::StreamExt as _;
 use starling_api::file::{Blob, FILE_BYTES_MAX, UPLOAD_BYTES_MAX};
 use starling_api::{ApiError, Code};
 use starling_messenger::turn::MessageNumber;
 
 use crate::picture::{self, Cleaned};
-use crate::server::answer::{Answer, Fault, PathId, created};
+use crate::server::answer::{Answer, Fault, PathId, created, read_bytes};
 use crate::server::app::App;
 use crate::server::{convert, reads};
-
-/// Bytes of a body that is too large are read and dropped up to here, so that its sender still listens to the answer.
-const DROPPED_BYTES_MAX: usize = 16 << 20;
 
 /// `POST /v1/blobs`
 pub(crate) async fn keep(State(app): State<Arc<App>>, body: Body) -> Answer {
     app.check_open()?;
-    let given = read(body).await?;
+    let given = read_bytes(body, UPLOAD_BYTES_MAX, too_large).await?;
     let (removed, bytes) = match picture::clean(&given) {
         Cleaned::Other => (0, given),
         Cleaned::Picture(clean) => (given.len().saturating_sub(clean.len()), clean),
@@ -44,21 +40,6 @@ pub(crate) async fn keep(State(app): State<Arc<App>>, body: Body) -> Answer {
     let counted = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let (length, removed_bytes) = (counted(bytes.len()), counted(removed));
     created(Blob { id: app.blobs.keep(bytes, Instant::now()), bytes: length, blake3, removed_bytes })
-}
-
-async fn read(body: Body) -> Result<Vec<u8>, Fault> {
-    let (mut bytes, mut arrived) = (Vec::new(), 0usize);
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece: Bytes = piece.map_err(|_| ApiError::new(Code::BadRequest, "The body ended early."))?;
-        arrived = arrived.saturating_add(piece.len());
-        if arrived <= UPLOAD_BYTES_MAX {
-            bytes.extend_from_slice(&piece);
-        } else if arrived > DROPPED_BYTES_MAX {
-            return Err(too_large(None));
-        }
-    }
-    if arrived > UPLOAD_BYTES_MAX { Err(too_large(Some(arrived))) } else { Ok(bytes) }
 }
 
 fn stuck() -> Fault {

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
-use futures::StreamExt as _;
 use starling_api::search::{Scanned, SearchQuery, SearchResults};
 use starling_api::session::{OpenSession, Sessions};
 use starling_api::{ApiError, Code, MessageId};
@@ -15,7 +14,7 @@ use starling_messenger::turn::MessageNumber;
 
 use crate::core::bridge::Clock;
 use crate::picture;
-use crate::server::answer::{Answer, Fault, Json, Parameters, PathId, created, done, ok};
+use crate::server::answer::{Answer, Json, Parameters, PathId, created, done, ok, read_bytes};
 use crate::server::app::App;
 use crate::server::sessions::Asker;
 use crate::server::{convert, fault, reads, search};
@@ -81,23 +80,13 @@ pub(crate) async fn find(State(app): State<Arc<App>>, Parameters(query): Paramet
 
 /// A picture in, the texts of its QR codes out. The page can make the picture, and has nothing to read it with.
 pub(crate) async fn scan(body: Body) -> Answer {
-    let bytes = read(body).await?;
+    let too_large = |_| {
+        let words = format!("The picture is larger than {} MB.", PICTURE_BYTES_MAX >> 20);
+        ApiError::new(Code::TooLarge, words).detail("limit_bytes", PICTURE_BYTES_MAX).into()
+    };
+    let bytes = read_bytes(body, PICTURE_BYTES_MAX, too_large).await?;
     let read = tokio::task::spawn_blocking(move || picture::codes(&bytes)).await;
     let texts = read.map_err(|_| fault::internal("a picture"))?;
     let texts = texts.map_err(|why| ApiError::new(Code::BadRequest, format!("The picture cannot be read: {why}.")))?;
     ok(Scanned { texts })
-}
-
-async fn read(body: Body) -> Result<Vec<u8>, Fault> {
-    let mut bytes = Vec::new();
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| ApiError::new(Code::BadRequest, "The body ended early."))?;
-        if bytes.len() + piece.len() > PICTURE_BYTES_MAX {
-            let words = format!("The picture is larger than {} MB.", PICTURE_BYTES_MAX >> 20);
-            return Err(ApiError::new(Code::TooLarge, words).detail("limit_bytes", PICTURE_BYTES_MAX).into());
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
 }
